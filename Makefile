@@ -1,0 +1,35 @@
+# What can be done here; each target is a script that says more.
+.DEFAULT_GOAL := help
+.PHONY: help build run test smoke bench check fmt tools clean-data
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the granary program
+	cargo build --locked --package granary
+
+run: ## start the platform, take in the examples, show what it did, stay up until Ctrl-C
+	@scripts/run.sh
+
+test: ## install what tests need, then all checks and tests
+	@scripts/test.sh
+
+smoke: ## the main job on both back ends, then with kill -9 at random moments
+	@scripts/smoke.sh
+
+bench: ## print the speed beside what the disk and others reach
+	@scripts/bench.sh
+
+check: ## formatting, lints, protos, scripts, links, licences
+	@scripts/check.sh
+
+fmt: ## format Rust and protos
+	cargo fmt --all
+	@scripts/tools.sh buf
+	"$$(scripts/tools.sh path buf)" format --write
+
+tools: ## install PostgreSQL, MinIO, buf and the rest
+	@scripts/tools.sh all
+
+clean-data: ## remove the example sessions and the data of `make run`
+	rm -rf examples/data .granary

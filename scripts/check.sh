@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Everything that is checked without running the product. All checks run; the last line names those that failed.
+#
+#   scripts/check.sh [fmt] [clippy] [protos] [scripts] [tree] [licences]    all of them if none is named
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$ROOT"
+
+CHECKS=(fmt protos scripts tree clippy licences)
+
+check_fmt() { cargo fmt --all --check; }
+
+check_clippy() { cargo clippy --quiet --workspace --all-targets --locked -- -D warnings; }
+
+check_protos() {
+    local buf
+    buf=$(scripts/tools.sh buf && scripts/tools.sh path buf) || return
+    "$buf" lint && "$buf" format --diff --exit-code
+}
+
+check_scripts() {
+    local file
+    for file in scripts/*.sh .ci/run; do bash -n "$file" || return; done
+    for file in scripts/*.sh; do
+        if [[ $file == scripts/lib.sh ]]; then continue; fi
+        [[ -x $file ]] || {
+            echo "  $file is not executable"
+            return 1
+        }
+    done
+    if have shellcheck; then shellcheck --severity=warning --external-sources scripts/*.sh .ci/run || return; fi
+    # Parsed, not compiled: a check leaves nothing behind.
+    python3 -c 'import ast, sys
+for name in sys.argv[1:]: ast.parse(open(name, encoding="utf-8").read(), name)' scripts/*.py examples/*.py
+}
+
+check_tree() { python3 -B scripts/check_tree.py; }
+
+check_licences() { python3 -B scripts/check_licences.py; }
+
+[[ $# -gt 0 ]] || set -- "${CHECKS[@]}"
+for check; do
+    [[ " ${CHECKS[*]} " == *" $check "* ]] || die "unknown check '$check': one of ${CHECKS[*]}"
+done
+failed=()
+for check; do
+    echo "check: $check"
+    status=0
+    "check_$check" || status=$?
+    if [[ $status == "$UNAVAILABLE" && ${CI:-} != true ]]; then
+        echo "check: $check skipped, its tool cannot be had here"
+    elif [[ $status != 0 ]]; then
+        failed+=("$check")
+    fi
+done
+[[ ${#failed[@]} == 0 ]] || {
+    echo "check: failed: ${failed[*]}"
+    exit 1
+}
+echo "check: all well"
