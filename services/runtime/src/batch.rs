@@ -1,0 +1,152 @@
+//! Batching: concurrent calls share one piece of work, such as a transaction or a statement.
+//!
+//! While one batch is worked on, the next one gathers: under load batches grow by themselves, and a lone call waits for nobody.
+
+use std::future::Future;
+
+use granary_core::{Error, Result};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::task::Tasks;
+
+/// How much is put together.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most calls in one batch.
+    pub batch: usize,
+    /// The most calls that wait; more fail at once with [`Error::Exhausted`].
+    pub queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { batch: 256, queue: 4096 }
+    }
+}
+
+type Waiting<I, O> = (I, oneshot::Sender<Result<O>>);
+
+/// Gathers concurrent calls into batches.
+#[derive(Debug)]
+pub struct Batcher<I, O> {
+    queue: mpsc::Sender<Waiting<I, O>>,
+    name: &'static str,
+}
+
+impl<I, O> Clone for Batcher<I, O> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), name: self.name }
+    }
+}
+
+impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
+    /// Starts a batcher. `work` gets 1 to `limits.batch` items and returns a result for each, in order, or one error for all of them.
+    pub fn start<F, W>(tasks: &Tasks, name: &'static str, limits: Limits, work: F) -> Self
+    where
+        F: Fn(Vec<I>) -> W + Send + 'static,
+        W: Future<Output = Result<Vec<Result<O>>>> + Send,
+    {
+        let (queue, mut waiting) = mpsc::channel::<Waiting<I, O>>(limits.queue);
+        tasks.spawn(name, async move {
+            let mut calls = Vec::with_capacity(limits.batch);
+            while waiting.recv_many(&mut calls, limits.batch).await > 0 {
+                let (items, callers): (Vec<_>, Vec<_>) = calls.drain(..).unzip();
+                answer(callers, work(items).await);
+            }
+        });
+        Self { queue, name }
+    }
+
+    /// Has one item worked on, together with what others ask for at the same time.
+    pub async fn call(&self, item: I) -> Result<O> {
+        let (caller, answer) = oneshot::channel();
+        self.queue.try_send((item, caller)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Exhausted {
+                reason: format!("too many calls wait ({}): try again later", self.name),
+                retry_after: Some(std::time::Duration::from_secs(1)),
+            },
+            mpsc::error::TrySendError::Closed(_) => stopped(self.name),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(stopped(self.name)))
+    }
+}
+
+fn answer<O>(callers: Vec<oneshot::Sender<Result<O>>>, results: Result<Vec<Result<O>>>) {
+    match results {
+        Ok(results) => {
+            debug_assert_eq!(results.len(), callers.len(), "a result for each item");
+            for (caller, result) in callers.into_iter().zip(results) {
+                let _ = caller.send(result);
+            }
+        }
+        Err(error) => {
+            for caller in callers {
+                let _ = caller.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+fn stopped(name: &str) -> Error {
+    Error::Unavailable { reason: format!("the server stops ({name}): try again"), cause: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn concurrent_calls_share_batches_and_each_gets_its_own_result() {
+        let tasks = Tasks::new();
+        let (sizes, mut seen) = mpsc::unbounded_channel();
+        let batcher = Batcher::start(&tasks, "test", Limits::default(), move |items: Vec<u32>| {
+            sizes.send(items.len()).unwrap();
+            async move {
+                tokio::task::yield_now().await;
+                Ok(items
+                    .into_iter()
+                    .map(|i| if i == 7 { Err(Error::not_found("seven")) } else { Ok(i * 2) })
+                    .collect())
+            }
+        });
+        let calls = (0..100).map(|i| {
+            let batcher = batcher.clone();
+            async move { batcher.call(i).await }
+        });
+        let results = futures::future::join_all(calls).await;
+        for (i, result) in results.into_iter().enumerate() {
+            match i {
+                7 => assert!(matches!(result, Err(Error::NotFound { .. }))),
+                i => assert_eq!(result.unwrap(), u32::try_from(i).unwrap() * 2),
+            }
+        }
+        assert!(seen.recv().await.unwrap() > 1, "calls did not share a batch");
+    }
+
+    #[tokio::test]
+    async fn a_failed_batch_fails_each_call() {
+        let tasks = Tasks::new();
+        let batcher: Batcher<u32, u32> =
+            Batcher::start(&tasks, "test", Limits::default(), |_| async { Err(Error::not_found("all")) });
+        assert!(matches!(batcher.call(1).await, Err(Error::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() {
+        let tasks = Tasks::new();
+        let batcher: Batcher<u32, u32> =
+            Batcher::start(&tasks, "test", Limits { batch: 1, queue: 1 }, |_| futures::future::pending());
+        let calls = futures::future::join_all((0..5).map(|i| batcher.call(i)));
+        let patience = tokio::time::timeout(std::time::Duration::from_millis(50), calls).await;
+        assert!(patience.is_err(), "two calls wait for ever");
+        let (_waits, mut refused) = (batcher.call(0), 0);
+        for i in 0..3 {
+            if let Ok(Err(Error::Exhausted { .. })) =
+                tokio::time::timeout(std::time::Duration::from_millis(5), batcher.call(i)).await
+            {
+                refused += 1;
+            }
+        }
+        assert!(refused > 0);
+    }
+}

@@ -1,0 +1,145 @@
+//! The database of a service: a file of its own in SQLite, a schema of its own in PostgreSQL.
+//!
+//! SQLite has one connection that writes and several that read; PostgreSQL one pool for both. Durable means durable: WAL with full
+//! synchronisation in SQLite, PostgreSQL's own default.
+
+mod error;
+mod migrate;
+mod url;
+
+use std::{path::Path, time::Duration};
+
+use granary_core::{Error, Result};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, TransactionTrait,
+};
+use sea_orm_migration::MigratorTrait;
+
+pub use error::{db_err, is_unique_violation};
+pub use url::DatabaseUrl;
+
+/// How many variables one statement may bind, below the limits of both databases (SQLite 32,766; PostgreSQL 65,535).
+pub const MAX_VARIABLES: usize = 30_000;
+
+/// The database of one service.
+#[derive(Clone, Debug)]
+pub struct Db {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+}
+
+impl Db {
+    /// Opens the database of a service, creates it if it is missing, and brings its schema up to date.
+    ///
+    /// Fails with [`Error::Precondition`] if a newer version of Granary wrote it.
+    pub async fn open<M: MigratorTrait>(url: &DatabaseUrl, service: &str) -> Result<Self> {
+        let db = match url {
+            DatabaseUrl::Sqlite(folder) => open_sqlite(folder, service).await?,
+            DatabaseUrl::Postgres(url) => open_postgres(url.reveal(), service).await?,
+        };
+        migrate::run::<M>(&db.writer, service).await?;
+        Ok(db)
+    }
+
+    /// Which database it is.
+    pub fn backend(&self) -> DbBackend {
+        self.writer.get_database_backend()
+    }
+
+    /// For single statements that only read.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Begins a transaction that writes; it is undone unless committed with [`commit`]. In SQLite only one runs at a time: keep it short,
+    /// and await nothing but the database in it.
+    pub async fn begin(&self) -> Result<DatabaseTransaction> {
+        self.writer.begin().await.map_err(db_err)
+    }
+
+    /// Whether the database answers.
+    pub async fn check(&self) -> Result<()> {
+        self.reader.execute_unprepared("SELECT 1").await.map(drop).map_err(db_err)
+    }
+
+    /// Closes all connections; SQLite folds its log into the file.
+    pub async fn close(self) -> Result<()> {
+        self.reader.close().await.map_err(db_err)?;
+        self.writer.close().await.map_err(db_err)
+    }
+}
+
+/// Commits a transaction.
+pub async fn commit(tx: DatabaseTransaction) -> Result<()> {
+    tx.commit().await.map_err(db_err)
+}
+
+/// Lets only one transaction at a time go on from here, in PostgreSQL until its end; in SQLite that is so anyway. For what must be
+/// numbered in the order in which it becomes visible, such as events.
+pub async fn serialize(tx: &DatabaseTransaction, what: i64) -> Result<()> {
+    if tx.get_database_backend() == DbBackend::Postgres {
+        tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({what})")).await.map_err(db_err)?;
+    }
+    Ok(())
+}
+
+async fn open_sqlite(folder: &Path, service: &str) -> Result<Db> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Error::precondition("database", format!("cannot create the folder {}: {error}", folder.display()))
+    })?;
+    let file = folder.join(format!("{service}.db"));
+    let connect = |read_only: bool, connections: u32| {
+        let mut options = options("sqlite::memory:", connections);
+        let file = file.clone();
+        options.map_sqlx_sqlite_opts(move |sqlite| {
+            use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+            let sqlite = sqlite
+                .in_memory(false)
+                .shared_cache(false)
+                .filename(&file)
+                .busy_timeout(Duration::from_secs(10))
+                .statement_cache_capacity(256)
+                .pragma("temp_store", "memory");
+            if read_only {
+                return sqlite.create_if_missing(false).pragma("query_only", "on");
+            }
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .pragma("cache_size", "-8000")
+        });
+        Database::connect(options)
+    };
+    let writer = connect(false, 1).await.map_err(db_err)?;
+    let reader = connect(true, 4).await.map_err(db_err)?;
+    Ok(Db { writer, reader })
+}
+
+async fn open_postgres(url: &str, service: &str) -> Result<Db> {
+    let admin = Database::connect(options(url, 1)).await.map_err(db_err)?;
+    // Two starts at once may both find it missing; the second then fails on the catalogue's own unique index.
+    let created = admin.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {service}")).await;
+    if let Err(error) = created
+        && !is_unique_violation(&error)
+    {
+        return Err(db_err(error));
+    }
+    admin.close().await.map_err(db_err)?;
+    let mut options = options(url, 16);
+    options.set_schema_search_path(service).set_application_name(format!("granary-{service}"));
+    let pool = Database::connect(options).await.map_err(db_err)?;
+    Ok(Db { writer: pool.clone(), reader: pool })
+}
+
+fn options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .sqlx_logging(false);
+    options
+}

@@ -1,0 +1,21 @@
+//! What every service stands on: configuration values, database, token checks, tasks, object reading, the server with its layers.
+//!
+//! Nothing here is global, and nothing but the command's configuration loader reads the environment.
+
+pub mod auth;
+pub mod batch;
+pub mod db;
+pub mod link;
+pub mod objects;
+pub mod rpc;
+pub mod secret;
+pub mod server;
+pub mod task;
+pub mod telemetry;
+
+pub use link::Link;
+
+/// Installs the one TLS provider of the process; the first call counts, later ones do nothing.
+pub fn install_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

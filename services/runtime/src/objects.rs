@@ -1,0 +1,249 @@
+//! The object store as services see it: where it is, and reading what lies in it.
+//!
+//! Signing, writing and deleting belong to the Storage service; everybody else reads by `s3://{bucket}/{key}`.
+
+use std::{ops::Range, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use granary_core::{
+    Error, Result,
+    layout::{Layout, split_uri},
+};
+use object_store::{ObjectStore, ObjectStoreExt as _, aws::AmazonS3Builder};
+use parking_lot::Mutex;
+use url::Url;
+
+use crate::secret::Secret;
+
+/// Where the object store is and how to sign for it.
+#[derive(Clone, Debug)]
+pub struct ObjectsConfig {
+    /// The S3 endpoint that services call.
+    pub endpoint: Url,
+    /// The S3 endpoint in presigned URLs, as clients reach it.
+    pub public_endpoint: Url,
+    /// The region to sign for.
+    pub region: String,
+    /// The access key.
+    pub access_key: String,
+    /// The secret key.
+    pub secret_key: Secret,
+    /// Buckets and keys.
+    pub layout: Layout,
+    /// With the embedded store: the folder with a folder for each bucket, read directly.
+    pub local_root: Option<PathBuf>,
+}
+
+impl ObjectsConfig {
+    /// Reads `s3://BUCKET-PREFIX?endpoint=URL&public_endpoint=URL&region=R`; only the prefix is required. Without an endpoint, it is Amazon's.
+    pub fn parse(text: &str, access_key: String, secret_key: Secret) -> Result<Self> {
+        let wrong = |what: String| Error::invalid("object_store", what);
+        let url = Url::parse(text)
+            .ok()
+            .filter(|url| url.scheme() == "s3")
+            .ok_or_else(|| wrong("expected s3://BUCKET-PREFIX?endpoint=http://HOST:PORT".into()))?;
+        let (mut endpoint, mut public, mut region) = (None, None, "us-east-1".to_owned());
+        for (key, value) in url.query_pairs() {
+            let parsed = || {
+                Url::parse(&value)
+                    .ok()
+                    .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+                    .ok_or_else(|| wrong(format!("expected {key}=http://HOST:PORT")))
+            };
+            match key.as_ref() {
+                "endpoint" => endpoint = Some(parsed()?),
+                "public_endpoint" => public = Some(parsed()?),
+                "region" => region = value.into_owned(),
+                other => {
+                    return Err(wrong(format!(
+                        "unknown setting {}: expected endpoint, public_endpoint or region",
+                        granary_core::name::quote(other)
+                    )));
+                }
+            }
+        }
+        let layout = Layout::new(url.host_str().unwrap_or_default())?;
+        let endpoint = match endpoint {
+            Some(endpoint) => endpoint,
+            None => Url::parse(&format!("https://s3.{region}.amazonaws.com")).map_err(|_| wrong("expected region=NAME".into()))?,
+        };
+        Ok(Self {
+            public_endpoint: public.unwrap_or_else(|| endpoint.clone()),
+            endpoint,
+            region,
+            access_key,
+            secret_key,
+            layout,
+            local_root: None,
+        })
+    }
+}
+
+/// Reads objects by `s3://{bucket}/{key}`.
+#[derive(Clone)]
+pub struct ObjectReader {
+    config: Arc<ObjectsConfig>,
+    stores: Arc<Mutex<std::collections::HashMap<String, Arc<dyn ObjectStore>>>>,
+}
+
+impl std::fmt::Debug for ObjectReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectReader").field("endpoint", &self.config.endpoint.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl ObjectReader {
+    /// A reader of this store.
+    pub fn new(config: ObjectsConfig) -> Self {
+        Self { config: Arc::new(config), stores: Arc::default() }
+    }
+
+    /// Reads up to `max` bytes from the start of an object: all of it if it is no longer than that.
+    pub async fn read_start(&self, uri: &str, max: u64) -> Result<Bytes> {
+        let (bucket, key) = split_uri(uri)?;
+        if let Some(path) = self.local_path(bucket, key)? {
+            return blocking(uri, move || {
+                use std::io::Read as _;
+                let mut file = std::fs::File::open(path)?.take(max);
+                let mut bytes = Vec::with_capacity(usize::try_from(max.min(1 << 16)).unwrap_or(1 << 16));
+                file.read_to_end(&mut bytes)?;
+                Ok(bytes.into())
+            })
+            .await;
+        }
+        let store = self.store(bucket)?;
+        let key = object_store::path::Path::parse(key).map_err(|error| Error::internal("reading an object", error))?;
+        let options = object_store::GetOptions { range: Some((0..max).into()), ..Default::default() };
+        match store.get_opts(&key, options).await {
+            Ok(found) => found.bytes().await.map_err(|error| translate(uri, error)),
+            // An empty object has no range to give.
+            Err(error) => match store.head(&key).await {
+                Ok(meta) if meta.size == 0 => Ok(Bytes::new()),
+                _ => Err(translate(uri, error)),
+            },
+        }
+    }
+
+    /// Reads a part of an object.
+    pub async fn read_range(&self, uri: &str, range: Range<u64>) -> Result<Bytes> {
+        let (bucket, key) = split_uri(uri)?;
+        if let Some(path) = self.local_path(bucket, key)? {
+            return blocking(uri, move || {
+                use std::os::unix::fs::FileExt as _;
+                let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
+                std::fs::File::open(path)?.read_exact_at(&mut bytes, range.start)?;
+                Ok(bytes.into())
+            })
+            .await;
+        }
+        let key = object_store::path::Path::parse(key).map_err(|error| Error::internal("reading an object", error))?;
+        self.store(bucket)?.get_range(&key, range).await.map_err(|error| translate(uri, error))
+    }
+
+    /// Reads an object from start to end, in pieces of at most a few MiB.
+    pub async fn stream(&self, uri: &str) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let (bucket, key) = split_uri(uri)?;
+        let owned = uri.to_owned();
+        if let Some(path) = self.local_path(bucket, key)? {
+            let file = tokio::fs::File::open(path).await.map_err(|error| io_error(uri, &error))?;
+            let pieces = tokio_util::io::ReaderStream::with_capacity(file, 256 * 1024);
+            return Ok(pieces.map_err(move |error| io_error(&owned, &error)).boxed());
+        }
+        let key = object_store::path::Path::parse(key).map_err(|error| Error::internal("reading an object", error))?;
+        let found = self.store(bucket)?.get(&key).await.map_err(|error| translate(uri, error))?;
+        Ok(found.into_stream().map_err(move |error| translate(&owned, error)).boxed())
+    }
+
+    fn local_path(&self, bucket: &str, key: &str) -> Result<Option<PathBuf>> {
+        let Some(root) = &self.config.local_root else { return Ok(None) };
+        let safe = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['/', '\0']);
+        if !safe(bucket) || !key.split('/').all(safe) {
+            return Err(Error::invalid("uri", "expected a key without empty parts, `.` and `..`"));
+        }
+        Ok(Some(root.join(bucket).join(key)))
+    }
+
+    fn store(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
+        let mut stores = self.stores.lock();
+        if let Some(store) = stores.get(bucket) {
+            return Ok(store.clone());
+        }
+        if !self.config.layout.buckets().iter().any(|known| known == bucket) {
+            return Err(Error::not_found(format!("bucket {bucket}")));
+        }
+        let store = AmazonS3Builder::new()
+            .with_endpoint(self.config.endpoint.as_str().trim_end_matches('/'))
+            .with_allow_http(self.config.endpoint.scheme() == "http")
+            .with_region(&self.config.region)
+            .with_bucket_name(bucket)
+            .with_access_key_id(&self.config.access_key)
+            .with_secret_access_key(self.config.secret_key.reveal())
+            .build()
+            .map_err(|error| Error::internal("opening the object store", error))?;
+        let store: Arc<dyn ObjectStore> = Arc::new(store);
+        stores.insert(bucket.to_owned(), store.clone());
+        Ok(store)
+    }
+}
+
+async fn blocking(uri: &str, work: impl FnOnce() -> std::io::Result<Bytes> + Send + 'static) -> Result<Bytes> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal("reading an object", error))?
+        .map_err(|error| io_error(uri, &error))
+}
+
+fn io_error(uri: &str, error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found(uri),
+        kind => Error::unavailable(format!("the object store cannot read {uri}: {kind}"), kind.to_string()),
+    }
+}
+
+fn translate(uri: &str, error: object_store::Error) -> Error {
+    match error {
+        object_store::Error::NotFound { .. } => Error::not_found(uri),
+        other => Error::unavailable("the object store does not answer: try again", other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ObjectsConfig> {
+        ObjectsConfig::parse(text, "key".into(), Secret::new("secret"))
+    }
+
+    #[test]
+    fn store_urls_are_read_with_defaults() {
+        let config = parse("s3://lab?endpoint=http://127.0.0.1:9000").unwrap();
+        assert_eq!(config.endpoint.as_str(), "http://127.0.0.1:9000/");
+        assert_eq!(config.public_endpoint, config.endpoint);
+        assert_eq!(config.layout.buckets()[0], "lab-raw");
+        assert_eq!(parse("s3://lab?region=eu-central-1").unwrap().endpoint.as_str(), "https://s3.eu-central-1.amazonaws.com/");
+    }
+
+    #[test]
+    fn wrong_store_urls_say_what_was_expected() {
+        for text in ["lab", "s3://", "s3://A_B", "s3://lab?endpoint=here", "s3://lab?color=red", "file:///tmp"] {
+            assert!(matches!(parse(text), Err(Error::Invalid(_))), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn local_objects_are_read_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("lab-raw/p")).unwrap();
+        std::fs::write(folder.path().join("lab-raw/p/a b"), "0123456789").unwrap();
+        let reader = ObjectReader::new(ObjectsConfig { local_root: Some(folder.path().into()), ..parse("s3://lab").unwrap() });
+        assert_eq!(reader.read_start("s3://lab-raw/p/a b", 4).await.unwrap(), "0123");
+        assert_eq!(reader.read_start("s3://lab-raw/p/a b", 400).await.unwrap(), "0123456789");
+        assert_eq!(reader.read_range("s3://lab-raw/p/a b", 8..10).await.unwrap(), "89");
+        let pieces: Vec<Bytes> = reader.stream("s3://lab-raw/p/a b").await.unwrap().try_collect().await.unwrap();
+        assert_eq!(pieces.concat(), b"0123456789");
+        assert!(matches!(reader.read_start("s3://lab-raw/p/none", 4).await, Err(Error::NotFound { .. })));
+        assert!(matches!(reader.read_start("s3://lab-raw/../../etc/passwd", 4).await, Err(Error::Invalid(_))));
+    }
+}

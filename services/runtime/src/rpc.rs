@@ -1,0 +1,29 @@
+//! Small helpers for handlers.
+
+use granary_core::{Error, Result};
+use tonic::{Request, Status};
+
+use crate::auth::Principal;
+pub use granary_proto::status::{answer, from_item, from_status, to_item, to_status};
+
+/// Who calls. The server's token check put it there; without it nothing is served.
+pub fn principal<T>(request: &Request<T>) -> Result<Principal, Status> {
+    request
+        .extensions()
+        .get::<Principal>()
+        .cloned()
+        .ok_or_else(|| to_status(Error::Unauthenticated { reason: crate::auth::REFUSED.into() }))
+}
+
+/// A required message field.
+pub fn required<T>(field: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Error::invalid(field, "is required"))
+}
+
+/// Bounds a batch: 1 to 1,000 items.
+pub fn batch_size(field: &str, size: usize) -> Result<()> {
+    if (1..=1000).contains(&size) {
+        return Ok(());
+    }
+    Err(Error::invalid(field, format!("expected 1 to 1000 items, got {size}")))
+}

@@ -1,0 +1,84 @@
+//! The gRPC server: every service, health and reflection, behind the same layers.
+
+use std::{net::SocketAddr, time::Duration};
+
+use granary_core::{Error, Result};
+use http::{HeaderName, Request};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{body::Body, service::Routes, transport::Server};
+use tower::{Layer as _, ServiceBuilder, util::BoxCloneSyncService};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+};
+
+use crate::{auth::AuthLayer, link::Served};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Puts the token check in front of services, so that they can be called in this process.
+pub fn protect(routes: Routes, auth: &AuthLayer) -> Served {
+    BoxCloneSyncService::new(auth.layer(routes))
+}
+
+/// Health and reflection.
+pub fn common(routes: &mut tonic::service::RoutesBuilder) -> Result<tonic_health::server::HealthReporter> {
+    let (health, service) = tonic_health::server::health_reporter();
+    routes.add_service(service);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(granary_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let failed = |error| Error::internal("building the reflection service", error);
+    routes.add_service(reflection().build_v1().map_err(failed)?);
+    routes.add_service(reflection().build_v1alpha().map_err(failed)?);
+    Ok(health)
+}
+
+/// Binds an address; the error says what to do when it is taken.
+pub async fn bind(address: SocketAddr, what: &str, flag: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Error::precondition(
+            address,
+            format!("another program listens there: stop it, or give the {what} another address with {flag}"),
+        ),
+        _ => Error::precondition(address, format!("cannot listen there ({error}): give the {what} another address with {flag}")),
+    })
+}
+
+/// Serves until `stop` is cancelled, then lets calls in progress end.
+pub async fn run(listener: TcpListener, routes: Routes, auth: AuthLayer, stop: CancellationToken) -> Result<()> {
+    let layers = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .map_request(in_span)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(auth)
+        .into_inner();
+    Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .http2_adaptive_window(Some(true))
+        .max_concurrent_streams(1024)
+        .http2_max_header_list_size(16 * 1024)
+        .timeout(Duration::from_secs(120))
+        .layer(layers)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .await
+        .map_err(|error| Error::internal("serving", error))
+}
+
+fn in_span<B>(request: Request<B>) -> Request<B> {
+    tracing::debug!(path = request.uri().path(), "call");
+    request
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> http::Response<Body> {
+    tracing::error!("a handler panicked");
+    granary_proto::status::to_status(Error::Internal { context: "handling the call".into(), cause: None }).into_http()
+}
