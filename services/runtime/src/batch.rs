@@ -47,7 +47,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         W: Future<Output = Result<Vec<Result<O>>>> + Send,
     {
         let (queue, mut waiting) = mpsc::channel::<Waiting<I, O>>(limits.queue);
-        tasks.spawn(name, async move {
+        tasks.spawn_for_callers(name, async move {
             let mut calls = Vec::with_capacity(limits.batch);
             while waiting.recv_many(&mut calls, limits.batch).await > 0 {
                 let (items, callers): (Vec<_>, Vec<_>) = calls.drain(..).unzip();

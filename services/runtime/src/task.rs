@@ -41,6 +41,15 @@ impl Tasks {
         )
     }
 
+    /// Starts a task that ends with its callers: nothing has to wait for it, since they do.
+    pub fn spawn_for_callers<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        #[allow(clippy::disallowed_methods, reason = "this is the function that stands in for it")]
+        tokio::spawn(task.instrument(tracing::info_span!("task", name)));
+    }
+
     /// Cancelled when the tasks should end.
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()

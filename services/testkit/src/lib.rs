@@ -1,0 +1,16 @@
+//! For tests: whole platforms that own their world, on every combination of real servers that is at hand.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "this crate is only ever part of tests: what goes wrong in it is the end of the test"
+)]
+
+mod backend;
+mod node;
+pub mod pictures;
+
+pub use backend::{Backend, backends};
+pub use node::TestNode;
