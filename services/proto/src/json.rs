@@ -27,7 +27,8 @@ pub fn from_json<M: Message + Name + Default>(json: Value) -> Result<M> {
     M::decode(dynamic.encode_to_vec().as_slice()).map_err(|error| Error::internal("reading a message from JSON", error))
 }
 
-fn descriptor<M: Name>() -> Result<prost_reflect::MessageDescriptor> {
+/// The descriptor of a message.
+pub fn descriptor<M: Name>() -> Result<prost_reflect::MessageDescriptor> {
     POOL.as_ref()
         .and_then(|pool| pool.get_message_by_name(&M::full_name()))
         .ok_or_else(|| Error::Internal { context: format!("looking up the message {}", M::full_name()), cause: None })

@@ -6,6 +6,7 @@ pub mod status;
 
 #[allow(
     clippy::all,
+    dead_code,
     clippy::allow_attributes_without_reason,
     clippy::wildcard_imports,
     clippy::too_many_lines,

@@ -134,19 +134,17 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
         let tasks = Tasks::new();
-        let batcher: Batcher<u32, u32> =
-            Batcher::start(&tasks, "test", Limits { batch: 1, queue: 1 }, |_| futures::future::pending());
-        let calls = futures::future::join_all((0..5).map(|i| batcher.call(i)));
-        let patience = tokio::time::timeout(std::time::Duration::from_millis(50), calls).await;
-        assert!(patience.is_err(), "two calls wait for ever");
-        let (_waits, mut refused) = (batcher.call(0), 0);
-        for i in 0..3 {
-            if let Ok(Err(Error::Exhausted { .. })) =
-                tokio::time::timeout(std::time::Duration::from_millis(5), batcher.call(i)).await
-            {
-                refused += 1;
-            }
-        }
-        assert!(refused > 0);
+        let (began, mut working) = mpsc::unbounded_channel();
+        let batcher: Batcher<u32, u32> = Batcher::start(&tasks, "test", Limits { batch: 1, queue: 1 }, move |_| {
+            began.send(()).unwrap();
+            futures::future::pending()
+        });
+        let (worked_on, waits, refused) = (batcher.call(1), batcher.call(2), batcher.call(3));
+        tokio::pin!(worked_on, waits, refused);
+        assert!(futures::poll!(&mut worked_on).is_pending());
+        working.recv().await.unwrap();
+        assert!(futures::poll!(&mut waits).is_pending());
+        let verdict = futures::poll!(&mut refused);
+        assert!(matches!(verdict, std::task::Poll::Ready(Err(Error::Exhausted { .. }))));
     }
 }
