@@ -1,0 +1,130 @@
+"""A granary server as a process, and its command, for the scripts beside this file. Standard library only."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def program():
+    """The program that `cargo build` made."""
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "granary"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def port_taken(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Failed(Exception):
+    """A command ended with another code than 0; the text is what it said."""
+
+
+class Server:
+    """`granary serve` in a data directory, on ports of its own or on given ones."""
+
+    def __init__(self, data_dir, flags=(), env=None, ports=None, log=None):
+        self.data_dir = Path(data_dir)
+        self.ports = ports or (free_port(), free_port())
+        self.flags = list(flags)
+        self.env = {**os.environ, **(env or {})}
+        self.log = log
+        self.process = None
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.ports[0]}"
+
+    def start(self, patience=60):
+        """Starts it and returns once it says that it is ready."""
+        log = open(self.log, "ab") if self.log else None
+        self.process = subprocess.Popen(
+            [
+                program(), "serve", "--data-dir", self.data_dir,
+                "--listen", f"127.0.0.1:{self.ports[0]}", "--s3-listen", f"127.0.0.1:{self.ports[1]}", *self.flags,
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=self.env,
+        )
+        line = self.process.stdout.readline().strip()
+        if line != "ready":
+            self.process.wait(patience)
+            raise Failed(f"granary serve did not start; see {self.log or 'the messages above'}")
+        return self
+
+    def kill(self):
+        """As a power cut would: no chance to tidy up."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """Asks it to end, and waits."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)
+
+    def cli(self):
+        return Cli(self.endpoint, self.data_dir / "token")
+
+
+class Cli:
+    """The command, as the local administrator of a server."""
+
+    def __init__(self, endpoint, token_file):
+        self.endpoint = endpoint
+        self.token_file = Path(token_file)
+
+    def command(self, *arguments):
+        return [str(program()), "--endpoint", self.endpoint, *map(str, arguments)]
+
+    def env(self):
+        return {**os.environ, "GRANARY_TOKEN": self.token_file.read_text().strip(), "GRANARY_PROJECT": "default"}
+
+    def start(self, *arguments):
+        """Starts a command and does not wait for it."""
+        return subprocess.Popen(
+            self.command(*arguments), env=self.env(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+
+    def run(self, *arguments, codes=(0,), patience=600):
+        """What a command printed. Fails if it ended with another code than these."""
+        done = subprocess.run(
+            self.command(*arguments), env=self.env(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience,
+        )
+        if done.returncode not in codes:
+            raise Failed(f"granary {' '.join(map(str, arguments))} ended with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def json(self, *arguments, codes=(0,)):
+        """The one document that a command printed."""
+        return json.loads(self.run("--output", "json", *arguments, codes=codes))
+
+    def lines(self, *arguments, codes=(0,)):
+        """The documents that a command printed, one a line."""
+        return [json.loads(line) for line in self.run("--output", "json", *arguments, codes=codes).splitlines() if line.strip()]
+
+
+def wait_for(condition, what, patience=60):
+    """Asks until it is so, or fails."""
+    end = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > end:
+            raise Failed(f"waited {patience} s in vain: {what}")
+        time.sleep(0.05)
+
+
+def fail(message):
+    print(f"{Path(sys.argv[0]).stem}: {message}", file=sys.stderr)
+    sys.exit(1)
