@@ -2,6 +2,7 @@
 
 use time::OffsetDateTime;
 
+use crate::sidecar::attribute_key;
 use crate::value::parse_timestamp_or_date;
 
 /// A filter. Equality ignores columns and spelling: `a=1` equals `(a = 1)`.
@@ -49,6 +50,21 @@ pub struct Field {
     pub path: Vec<String>,
     /// Where it stands, counted in characters from 1.
     pub column: usize,
+}
+
+impl Field {
+    /// The attribute key below `parent` that the field means, `None` if it is not below it:
+    /// `attributes."hardware model"` below `attributes` is `hardware_model`, as metadata files have it.
+    #[must_use]
+    pub fn below(&self, parent: &str) -> Option<String> {
+        let parents = parent.split('.').count();
+        let (start, rest) = self.path.split_at_checked(parents)?;
+        if rest.is_empty() || parent.split('.').zip(start).any(|(a, b)| a != b) {
+            return None;
+        }
+        let key = rest.join(".");
+        Some(attribute_key(&key).unwrap_or(key))
+    }
 }
 
 impl PartialEq for Field {

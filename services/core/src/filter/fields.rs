@@ -22,19 +22,10 @@ pub fn check_fields(filter: &Filter, known: &[&str]) -> Result<(), FilterError> 
 }
 
 fn admits(entry: &str, field: &Field, name: &str, op: Op) -> bool {
-    let Some(parent) = entry.strip_suffix(".*") else {
-        return entry == name;
-    };
-    let parents = parent.split('.').count();
-    let below = field.path.len() > parents && starts_with(field, parent);
-    below || (op == Op::Has && name == parent)
-}
-
-fn starts_with(field: &Field, parent: &str) -> bool {
-    parent
-        .split('.')
-        .zip(&field.path)
-        .all(|(wanted, part)| wanted == part)
+    match entry.strip_suffix(".*") {
+        Some(parent) => field.below(parent).is_some() || (op == Op::Has && name == parent),
+        None => entry == name,
+    }
 }
 
 fn hint(field: &Field, name: &str, known: &[&str]) -> String {

@@ -62,6 +62,28 @@ fn fields_are_dotted_and_quoted_where_needed() {
 }
 
 #[test]
+fn a_field_below_a_map_is_an_attribute_key() {
+    let below = |source: &str, parent| match parse(source).unwrap() {
+        Filter::Compare { field, .. } => field.below(parent),
+        other => panic!("{other:?}"),
+    };
+    let key = |key: &str| Some(key.to_owned());
+    assert_eq!(below("attributes.a.b = 1", "attributes"), key("a.b"));
+    assert_eq!(
+        below("attributes.\"hardware model\" = 1", "attributes"),
+        key("hardware_model")
+    );
+    assert_eq!(
+        below("session.attributes.a = 1", "session.attributes"),
+        key("a")
+    );
+    assert_eq!(below("attributes.\"(x\" = 1", "attributes"), key("(x"));
+    assert_eq!(below("attributes = 1", "attributes"), None);
+    assert_eq!(below("session.a = 1", "attributes"), None);
+    assert_eq!(below("session.a.b = 1", "session.attributes"), None);
+}
+
+#[test]
 fn values_are_typed_as_in_metadata_files() {
     let kind = |value: &str| match parse(&format!("a = {value}")).unwrap() {
         Filter::Compare { value, .. } => value.kind,

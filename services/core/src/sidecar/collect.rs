@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value as Json;
 
 use super::error::Problem;
-use super::files::{FileList, is_files_key, item_name, split_names};
+use super::files::{FileList, is_files_key, is_singular, item_name, split_names};
 use super::key::{attribute_key, check_length};
 use super::{Format, MAX_ATTRIBUTES, MAX_DEPTH, MAX_TEXT, Metadata};
 use crate::value::Value;
@@ -64,41 +64,54 @@ impl Collector {
         self.full_key(key).is_ok_and(|full| is_files_key(&full))
     }
 
-    /// Takes names out of a text, in any of the forms of [`split_names`].
-    pub(super) fn file_names(&mut self, text: &str) {
-        let files = self.files.get_or_insert_default();
-        for name in split_names(text) {
-            files.add(&name);
+    /// A value at `key` of the open map that stood without quotes.
+    pub(super) fn put(&mut self, key: &str, value: Value) -> Result<(), Problem> {
+        let full = self.full_key(key)?;
+        match value {
+            Value::Text(text) if is_files_key(&full) => {
+                self.names(full, &text, !is_singular(key.trim()))
+            }
+            value => self.insert(full, value),
         }
     }
 
-    pub(super) fn file_name(&mut self, name: &str) {
-        self.files.get_or_insert_default().add(name);
+    /// A text at `key` of the open map that stood in quotes: if it lists files, their names may hold blanks.
+    pub(super) fn put_quoted(&mut self, key: &str, text: String) -> Result<(), Problem> {
+        let full = self.full_key(key)?;
+        if is_files_key(&full) {
+            return self.names(full, &text, false);
+        }
+        self.insert(full, Value::Text(text))
     }
 
-    /// A value at `key` of the open map: an attribute, or a text that lists files.
-    pub(super) fn put(&mut self, key: &str, value: Value) -> Result<(), Problem> {
-        let full = self.full_key(key)?;
+    fn names(&mut self, key: String, text: &str, blanks: bool) -> Result<(), Problem> {
+        if text.contains('\0') {
+            return Err(Problem::Nul { key });
+        }
+        let files = self.files.get_or_insert_default();
+        for name in split_names(text, blanks) {
+            files.add(&name);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: String, value: Value) -> Result<(), Problem> {
         if let Value::Text(text) = &value {
             if text.contains('\0') {
-                return Err(Problem::Nul { key: full });
-            }
-            if is_files_key(&full) {
-                self.file_names(text);
-                return Ok(());
+                return Err(Problem::Nul { key });
             }
             if text.len() > MAX_TEXT {
                 let bytes = text.len();
-                return Err(Problem::TextLong { key: full, bytes });
+                return Err(Problem::TextLong { key, bytes });
             }
         }
-        if self.attributes.contains_key(&full) || self.maps.contains(&full) {
-            return Err(Problem::Duplicate { key: full });
+        if self.attributes.contains_key(&key) || self.maps.contains(&key) {
+            return Err(Problem::Duplicate { key });
         }
         if self.attributes.len() >= MAX_ATTRIBUTES {
             return Err(Problem::TooManyAttributes);
         }
-        self.attributes.insert(full, value);
+        self.attributes.insert(key, value);
         Ok(())
     }
 
@@ -109,7 +122,7 @@ impl Collector {
             return Err(Problem::TooDeep);
         }
         if !is_files_key(&full) {
-            return self.put(key, Value::Text(Json::Array(items).to_string()));
+            return self.insert(full, Value::Text(Json::Array(items).to_string()));
         }
         let files = self.files.get_or_insert_default();
         for item in &items {

@@ -7,6 +7,11 @@ use serde_json::Value as Json;
 /// Names of the key, in lower case. `file` is too common a word to be taken below the top level.
 const KEYS: [&str; 5] = ["files", "file_list", "filelist", "data_files", "file"];
 
+/// Whether the key speaks of one file, whose name may hold blanks.
+pub(super) fn is_singular(key: &str) -> bool {
+    key.eq_ignore_ascii_case("file")
+}
+
 /// Whether the attribute `key` (with its parents) is the file list.
 pub(super) fn is_files_key(key: &str) -> bool {
     let (parent, name) = match key.rsplit_once('.') {
@@ -16,7 +21,7 @@ pub(super) fn is_files_key(key: &str) -> bool {
     let listed = KEYS.iter().any(|known| known.eq_ignore_ascii_case(name));
     match parent {
         None => listed,
-        Some(parent) => listed && !parent.contains('.') && !name.eq_ignore_ascii_case("file"),
+        Some(parent) => listed && !parent.contains('.') && !is_singular(name),
     }
 }
 
@@ -50,9 +55,9 @@ pub(super) fn item_name(item: &Json) -> Option<&str> {
     }
 }
 
-/// The names in a text: one a line if it has lines, else separated by commas, else by blanks. Names in quotes may
-/// hold the separator.
-pub(super) fn split_names(text: &str) -> Vec<String> {
+/// The names in a text: one a line if it has lines, else separated by commas, else by blanks if `blanks` says so.
+/// Names in quotes may hold the separator.
+pub(super) fn split_names(text: &str, blanks: bool) -> Vec<String> {
     let text = text.trim();
     let listed = text
         .strip_prefix('[')
@@ -63,7 +68,7 @@ pub(super) fn split_names(text: &str) -> Vec<String> {
         return lines.map(|line| unquoted(line).to_owned()).collect();
     }
     let commas = pieces(text, |char| char == ',');
-    let names = if listed.is_some() || commas.len() > 1 {
+    let names = if listed.is_some() || commas.len() > 1 || !blanks {
         commas
     } else {
         pieces(text, char::is_whitespace)
@@ -125,9 +130,11 @@ mod tests {
             ("a b.bin\nc, d.bin\n", vec!["a b.bin", "c, d.bin"]),
             ("\"open", vec!["\"open"]),
         ] {
-            assert_eq!(split_names(text), names, "{text}");
+            assert_eq!(split_names(text, true), names, "{text}");
         }
-        assert!(split_names("  ").iter().all(String::is_empty));
+        assert_eq!(split_names("a b.bin", false), ["a b.bin"]);
+        assert_eq!(split_names("a b.bin, c.bin", false), ["a b.bin", "c.bin"]);
+        assert!(split_names("  ", true).iter().all(String::is_empty));
     }
 
     #[test]

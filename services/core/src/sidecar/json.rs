@@ -124,8 +124,11 @@ impl<'de> Visitor<'de> for Member<'_, '_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        let value = parse_timestamp(text);
-        self.put(value.map_or_else(|| Value::from(text), Value::Timestamp))
+        if let Some(instant) = parse_timestamp(text) {
+            return self.put(Value::Timestamp(instant));
+        }
+        let taken = self.reader.collector.put_quoted(&self.key, text.to_owned());
+        self.reader.keep(taken)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {

@@ -67,34 +67,15 @@ fn pair(line: &str, format: Format, collector: &mut Collector) -> Result<(), Pro
             text: excerpt(line),
         });
     };
-    if collector.is_files(key) {
-        return files(key, value, format, collector);
-    }
-    let value = match quoted(value, format)? {
-        Some(text) => Value::Text(text.into_owned()),
-        None => Value::infer(without_comment(value, format)),
-    };
-    collector.put(key, value)
-}
-
-fn files(key: &str, value: &str, format: Format, collector: &mut Collector) -> Result<(), Problem> {
-    if let Some(name) = quoted(value, format)? {
-        collector.file_name(&name);
-        return Ok(());
+    if let Some(text) = quoted(value, format)? {
+        return collector.put_quoted(key, text.into_owned());
     }
     let value = without_comment(value, format);
-    if value.starts_with('[') && !value.ends_with(']') {
+    if value.starts_with('[') && !value.ends_with(']') && collector.is_files(key) {
         let message = r#"missing the closing "]""#;
         return Err(Problem::syntax(format, message));
     }
-    match Value::infer(value) {
-        Value::Text(text) => {
-            collector.file_names(&text);
-            Ok(())
-        }
-        // `files: 3` counts them.
-        other => collector.put(key, other),
-    }
+    collector.put(key, Value::infer(value))
 }
 
 /// The text in quotes, if the whole value is in quotes; a comment may follow.

@@ -7,9 +7,10 @@
 //!   text. Quoted text stays text, but for JSON, whose only way to write a timestamp is a string.
 //! - Keys are trimmed, blanks within become `_`, and letters, digits, `_`, `-` and `.` are allowed. Nested keys are
 //!   joined with dots, INI sections likewise. A key that comes twice is an error.
-//! - `files` (also `file`, `file_list`, `filelist`, `data_files`, in any case, in the file's top level or one section
-//!   below it) names the session's files: a list of texts, or of objects with `name`, `path` or `file`, or a text
-//!   with one name a line, separated by commas, or by blanks. It may come several times. A number there is an attribute.
+//! - `files` (also `file_list`, `filelist`, `data_files`, in any case, at the top level or one section below it, and
+//!   `file` at the top level) names the session's files: a list of texts, or of objects with `name`, `path` or `file`,
+//!   or a text. A text holds a name a line, or names separated by commas, or, if it is not in quotes, by blanks
+//!   (`files: a.bin "b c.bin"`). The key may come several times. A number there is an attribute.
 //! - Any other list is an attribute of type text: the list as compact JSON, such as `["C3","C4"]`.
 //! - JSON's and YAML's null is left out.
 //! - Lines that start with `#`, `;` or `//` are comments; so is what follows ` # ` in an unquoted value.

@@ -76,6 +76,7 @@ impl Reader<'_> {
                     let items = items.iter().map(|item| self.json(item)).collect();
                     collector.put_list(key.get_ref(), items)
                 }
+                DeValue::String(text) => collector.put_quoted(key.get_ref(), text.to_string()),
                 _ => collector.put(key.get_ref(), self.scalar(value)),
             };
             let line = || line_of(self.text, key.span().start);

@@ -79,6 +79,9 @@ impl<'a> Reader<'a> {
             let line = self.line;
             let taken = match event {
                 Event::Scalar(text, style, _, tag) => match scalar(&text, style, tag.as_deref()) {
+                    Ok(Some(Value::Text(text))) if style != ScalarStyle::Plain => {
+                        collector.put_quoted(&key, text)
+                    }
                     Ok(Some(value)) => collector.put(&key, value),
                     Ok(None) => Ok(()),
                     Err(problem) => Err(problem),

@@ -33,6 +33,27 @@ fn files_are_listed_in_every_format() {
 }
 
 #[test]
+fn a_name_with_blanks_stays_whole_in_quotes_and_under_file() {
+    for (text, format) in [
+        ("files: \"my file.bin\"", KeyValue),
+        ("file: my file.bin", KeyValue),
+        ("files: my file.bin,", KeyValue),
+        ("{\"files\": \"my file.bin\"}", Json),
+        ("---\nfiles: 'my file.bin'", Yaml),
+        ("[s]\nfiles = \"my file.bin\"", Toml),
+        ("[s]\na = b\nfiles = \"my file.bin\"", Ini),
+    ] {
+        let metadata = super::read(text);
+        assert_eq!(metadata.format, format);
+        assert_eq!(
+            metadata.files,
+            Some(vec!["my file.bin".to_owned()]),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn an_empty_list_is_a_list() {
     assert_reads("files:\na: 1", KeyValue, &["n:a=1"], Some(&[]));
     assert_reads("{\"files\": []}", Json, &[], Some(&[]));
