@@ -125,22 +125,33 @@ pub enum Error {
 impl Error {
     /// A field that is wrong.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
+        Self::Invalid(vec![Violation {
+            field: field.into(),
+            description: description.into(),
+        }])
     }
 
     /// A resource that does not exist, or not for this caller.
     pub fn not_found(resource: impl fmt::Display) -> Self {
-        Self::NotFound { resource: resource.to_string() }
+        Self::NotFound {
+            resource: resource.to_string(),
+        }
     }
 
     /// A resource that exists with other content.
     pub fn already_exists(resource: impl fmt::Display, reason: impl Into<String>) -> Self {
-        Self::AlreadyExists { resource: resource.to_string(), reason: reason.into() }
+        Self::AlreadyExists {
+            resource: resource.to_string(),
+            reason: reason.into(),
+        }
     }
 
     /// A resource in the wrong state.
     pub fn precondition(resource: impl fmt::Display, reason: impl Into<String>) -> Self {
-        Self::Precondition { resource: resource.to_string(), reason: reason.into() }
+        Self::Precondition {
+            resource: resource.to_string(),
+            reason: reason.into(),
+        }
     }
 
     /// Something that does not answer now.
@@ -148,7 +159,10 @@ impl Error {
         reason: impl Into<String>,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Unavailable { reason: reason.into(), cause: Some(Arc::from(cause.into())) }
+        Self::Unavailable {
+            reason: reason.into(),
+            cause: Some(Arc::from(cause.into())),
+        }
     }
 
     /// A fault that the caller can do nothing about.
@@ -156,7 +170,10 @@ impl Error {
         context: impl Into<String>,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Internal { context: context.into(), cause: Some(Arc::from(cause.into())) }
+        Self::Internal {
+            context: context.into(),
+            cause: Some(Arc::from(cause.into())),
+        }
     }
 
     /// Puts a prefix before the paths of wrong fields: `max_edge` within `steps[2].with` is `steps[2].with.max_edge`.
@@ -166,7 +183,10 @@ impl Error {
             Self::Invalid(violations) => Self::Invalid(
                 violations
                     .into_iter()
-                    .map(|v| Violation { field: join_path(prefix, &v.field), ..v })
+                    .map(|v| Violation {
+                        field: join_path(prefix, &v.field),
+                        ..v
+                    })
                     .collect(),
             ),
             other => other,
@@ -186,7 +206,10 @@ impl Error {
         matches!(
             self,
             Self::Unavailable { .. }
-                | Self::Exhausted { retry_after: Some(_), .. }
+                | Self::Exhausted {
+                    retry_after: Some(_),
+                    ..
+                }
                 | Self::DeadlineExceeded { .. }
         )
     }
@@ -199,7 +222,10 @@ pub struct Violations(Vec<Violation>);
 impl Violations {
     /// Notes a wrong field.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(Violation { field: field.into(), description: description.into() });
+        self.0.push(Violation {
+            field: field.into(),
+            description: description.into(),
+        });
     }
 
     /// Keeps the value, or notes the violations of an error; other errors are passed on.
@@ -216,7 +242,11 @@ impl Violations {
 
     /// Fails if anything was noted.
     pub fn finish(self) -> Result<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(self.0))
+        }
     }
 }
 
@@ -231,11 +261,19 @@ fn join_path(prefix: &str, field: &str) -> String {
 }
 
 fn join(violations: &[Violation]) -> String {
-    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    violations
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn because(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(" ({reason})") }
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    }
 }
 
 #[cfg(test)]
@@ -257,13 +295,21 @@ mod tests {
     fn all_violations_are_reported_at_once() {
         let mut violations = Violations::default();
         violations.add("a", "is missing");
-        violations.check(Result::<()>::Err(Error::invalid("b", "is too long"))).unwrap();
-        assert_eq!(violations.finish().unwrap_err().to_string(), "a: is missing; b: is too long");
+        violations
+            .check(Result::<()>::Err(Error::invalid("b", "is too long")))
+            .unwrap();
+        assert_eq!(
+            violations.finish().unwrap_err().to_string(),
+            "a: is missing; b: is too long"
+        );
     }
 
     #[test]
     fn causes_do_not_reach_the_text() {
         let error = Error::internal("reading the catalogue", "password=hunter2");
-        assert_eq!(error.to_string(), "internal error while reading the catalogue");
+        assert_eq!(
+            error.to_string(),
+            "internal error while reading the catalogue"
+        );
     }
 }

@@ -29,7 +29,10 @@ pub fn is_sha256(text: &str) -> bool {
 // Crockford's base 32 in lower case, most significant bits first, so that the text sorts like the number.
 fn encode(bytes: &[u8; 16]) -> String {
     let number = u128::from_be_bytes(*bytes);
-    (0..26).rev().map(|i| char::from(ALPHABET[((number >> (5 * i)) & 31) as usize])).collect()
+    (0..26)
+        .rev()
+        .map(|i| char::from(ALPHABET[((number >> (5 * i)) & 31) as usize]))
+        .collect()
 }
 
 #[cfg(test)]

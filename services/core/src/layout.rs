@@ -21,7 +21,14 @@ pub enum DatasetKind {
 
 impl DatasetKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Raw, Self::Processed, Self::Config, Self::Artifact, Self::Output, Self::Log];
+    pub const ALL: [Self; 6] = [
+        Self::Raw,
+        Self::Processed,
+        Self::Config,
+        Self::Artifact,
+        Self::Output,
+        Self::Log,
+    ];
 
     /// As it is stored and shown.
     pub fn as_str(self) -> &'static str {
@@ -49,9 +56,18 @@ impl std::str::FromStr for DatasetKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            Error::invalid("kind", format!("expected raw, processed, config, artifact, output or log, got {}", crate::name::quote(text)))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| {
+                Error::invalid(
+                    "kind",
+                    format!(
+                        "expected raw, processed, config, artifact, output or log, got {}",
+                        crate::name::quote(text)
+                    ),
+                )
+            })
     }
 }
 
@@ -66,13 +82,18 @@ impl Layout {
     pub fn new(prefix: impl Into<String>) -> Result<Self> {
         let prefix = prefix.into();
         let legal = (3..=50).contains(&prefix.len())
-            && prefix.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && prefix
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
             && !prefix.starts_with('-')
             && !prefix.ends_with('-');
         if legal {
             return Ok(Self { prefix });
         }
-        Err(Error::invalid("object_store", "expected a bucket prefix of 3 to 50 of a-z, 0-9 and `-`, starting and ending with a letter or digit"))
+        Err(Error::invalid(
+            "object_store",
+            "expected a bucket prefix of 3 to 50 of a-z, 0-9 and `-`, starting and ending with a letter or digit",
+        ))
     }
 
     /// The buckets.
@@ -103,7 +124,10 @@ impl Layout {
 
 /// `{project}/{dataset}/{session}/`.
 pub fn session_prefix(session: &SessionName) -> String {
-    format!("{}/{}/{}/", session.project, session.dataset, session.session)
+    format!(
+        "{}/{}/{}/",
+        session.project, session.dataset, session.session
+    )
 }
 
 /// The object key of an asset. The path must have passed [`path::check`].
@@ -121,7 +145,12 @@ pub fn split_uri(uri: &str) -> Result<(&str, &str)> {
     uri.strip_prefix("s3://")
         .and_then(|rest| rest.split_once('/'))
         .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
-        .ok_or_else(|| Error::invalid("uri", format!("expected s3://BUCKET/KEY, got {}", crate::name::quote(uri))))
+        .ok_or_else(|| {
+            Error::invalid(
+                "uri",
+                format!("expected s3://BUCKET/KEY, got {}", crate::name::quote(uri)),
+            )
+        })
 }
 
 #[cfg(test)]
@@ -136,13 +165,24 @@ mod tests {
             layout.asset_uri(DatasetKind::Raw, &session, "camera/1.jpg"),
             "s3://granary-raw/default/recordings/20210229_161221/camera/1.jpg"
         );
-        assert_eq!(split_uri("s3://granary-raw/a/b").unwrap(), ("granary-raw", "a/b"));
+        assert_eq!(
+            split_uri("s3://granary-raw/a/b").unwrap(),
+            ("granary-raw", "a/b")
+        );
         assert!(split_uri("s3://granary-raw").is_err());
     }
 
     #[test]
     fn prefixes_that_make_no_bucket_are_refused() {
-        for prefix in ["", "ab", "Granary", "a_b_c", "-abc", "abc-", &"x".repeat(51)] {
+        for prefix in [
+            "",
+            "ab",
+            "Granary",
+            "a_b_c",
+            "-abc",
+            "abc-",
+            &"x".repeat(51),
+        ] {
             assert!(Layout::new(prefix).is_err(), "{prefix}");
         }
     }

@@ -2,7 +2,10 @@
 
 /// The media type of files with such a name; `application/octet-stream` if it says nothing.
 pub fn from_path(path: &str) -> &'static str {
-    let extension = path.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase()).unwrap_or_default();
+    let extension = path
+        .rsplit_once('.')
+        .map(|(_, e)| e.to_ascii_lowercase())
+        .unwrap_or_default();
     match extension.as_str() {
         "jpg" | "jpeg" => "image/jpeg",
         "png" => "image/png",

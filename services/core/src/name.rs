@@ -21,13 +21,17 @@ impl IdKind {
         let (ok, expected) = match self {
             Self::Slug => (
                 (1..=63).contains(&value.len())
-                    && value.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+                    && value
+                        .bytes()
+                        .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
                     && value.starts_with(|c: char| c.is_ascii_lowercase()),
                 "1 to 63 of a-z, 0-9 and `-`, starting with a letter",
             ),
             Self::Opaque => (
                 (1..=128).contains(&value.len())
-                    && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+                    && value
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
                     && !value.starts_with(['.', '-']),
                 "1 to 128 of letters, digits, `_`, `-` and `.`, not starting with `.` or `-`",
             ),
@@ -35,14 +39,21 @@ impl IdKind {
         if ok {
             return Ok(());
         }
-        Err(Error::invalid(what, format!("expected {expected}, got {}", quote(value))))
+        Err(Error::invalid(
+            what,
+            format!("expected {expected}, got {}", quote(value)),
+        ))
     }
 }
 
 /// Quotes a value for a message: escaped, and cut when long.
 pub fn quote(value: &str) -> String {
     let cut: String = value.chars().take(80).collect();
-    if cut.len() < value.len() { format!("{cut:?}...") } else { format!("{cut:?}") }
+    if cut.len() < value.len() {
+        format!("{cut:?}...")
+    } else {
+        format!("{cut:?}")
+    }
 }
 
 macro_rules! names {
@@ -132,7 +143,9 @@ names! {
 impl DatasetName {
     /// The project that it is in.
     pub fn parent(&self) -> ProjectName {
-        ProjectName { project: self.project.clone() }
+        ProjectName {
+            project: self.project.clone(),
+        }
     }
     /// A session in it.
     pub fn session(&self, session: &str) -> Result<SessionName> {
@@ -143,7 +156,10 @@ impl DatasetName {
 impl SessionName {
     /// The dataset that it is in.
     pub fn parent(&self) -> DatasetName {
-        DatasetName { project: self.project.clone(), dataset: self.dataset.clone() }
+        DatasetName {
+            project: self.project.clone(),
+            dataset: self.dataset.clone(),
+        }
     }
     /// The asset at a path within it; the id follows from dataset, session and path.
     pub fn asset(&self, path: &str) -> AssetName {
@@ -158,43 +174,67 @@ impl SessionName {
 impl AssetName {
     /// The dataset that it is in.
     pub fn parent(&self) -> DatasetName {
-        DatasetName { project: self.project.clone(), dataset: self.dataset.clone() }
+        DatasetName {
+            project: self.project.clone(),
+            dataset: self.dataset.clone(),
+        }
     }
     /// The upload that fills it.
     pub fn upload(&self) -> UploadName {
-        UploadName { project: self.project.clone(), dataset: self.dataset.clone(), upload: self.asset.clone() }
+        UploadName {
+            project: self.project.clone(),
+            dataset: self.dataset.clone(),
+            upload: self.asset.clone(),
+        }
     }
 }
 
 impl UploadName {
     /// The dataset that it is in.
     pub fn parent(&self) -> DatasetName {
-        DatasetName { project: self.project.clone(), dataset: self.dataset.clone() }
+        DatasetName {
+            project: self.project.clone(),
+            dataset: self.dataset.clone(),
+        }
     }
     /// The asset that it fills.
     pub fn asset(&self) -> AssetName {
-        AssetName { project: self.project.clone(), dataset: self.dataset.clone(), asset: self.upload.clone() }
+        AssetName {
+            project: self.project.clone(),
+            dataset: self.dataset.clone(),
+            asset: self.upload.clone(),
+        }
     }
 }
 
 impl LabelName {
     /// The asset that it annotates.
     pub fn parent(&self) -> AssetName {
-        AssetName { project: self.project.clone(), dataset: self.dataset.clone(), asset: self.asset.clone() }
+        AssetName {
+            project: self.project.clone(),
+            dataset: self.dataset.clone(),
+            asset: self.asset.clone(),
+        }
     }
 }
 
 impl SnapshotName {
     /// The dataset that it froze.
     pub fn parent(&self) -> DatasetName {
-        DatasetName { project: self.project.clone(), dataset: self.dataset.clone() }
+        DatasetName {
+            project: self.project.clone(),
+            dataset: self.dataset.clone(),
+        }
     }
 }
 
 impl RunName {
     /// The pipeline that it executes.
     pub fn parent(&self) -> PipelineName {
-        PipelineName { project: self.project.clone(), pipeline: self.pipeline.clone() }
+        PipelineName {
+            project: self.project.clone(),
+            pipeline: self.pipeline.clone(),
+        }
     }
 }
 
@@ -217,10 +257,16 @@ impl DatasetScope {
     /// Parses `projects/{project}/datasets/{dataset or -}`.
     pub fn parse(text: &str) -> Result<Self> {
         if let Some(project) = text.strip_suffix("/datasets/-") {
-            return Ok(Self { project: ProjectName::parse(project)?.project, dataset: None });
+            return Ok(Self {
+                project: ProjectName::parse(project)?.project,
+                dataset: None,
+            });
         }
         let name = DatasetName::parse(text)?;
-        Ok(Self { project: name.project, dataset: Some(name.dataset) })
+        Ok(Self {
+            project: name.project,
+            dataset: Some(name.dataset),
+        })
     }
 }
 
@@ -255,8 +301,16 @@ mod tests {
 
     #[test]
     fn the_error_shows_the_pattern_and_cuts_what_was_sent() {
-        let error = DatasetName::parse(&"x".repeat(10_000)).unwrap_err().within("name").to_string();
-        assert!(error.starts_with("name: expected a name like projects/{project}/datasets/{dataset}, got \"xxx"), "{error}");
+        let error = DatasetName::parse(&"x".repeat(10_000))
+            .unwrap_err()
+            .within("name")
+            .to_string();
+        assert!(
+            error.starts_with(
+                "name: expected a name like projects/{project}/datasets/{dataset}, got \"xxx"
+            ),
+            "{error}"
+        );
         assert!(error.len() < 200);
     }
 
@@ -270,7 +324,13 @@ mod tests {
     #[test]
     fn a_dash_stands_for_all_datasets() {
         let scope = DatasetScope::parse("projects/p/datasets/-").unwrap();
-        assert_eq!(scope, DatasetScope { project: "p".into(), dataset: None });
+        assert_eq!(
+            scope,
+            DatasetScope {
+                project: "p".into(),
+                dataset: None
+            }
+        );
         assert!(DatasetScope::parse("projects/-/datasets/-").is_err());
     }
 }

@@ -13,7 +13,10 @@ pub const DEFAULT_SIZE: u32 = 100;
 /// Bounds a requested page size: 0 is the default, more than the maximum is the maximum.
 pub fn size(requested: i32) -> Result<u32> {
     match u32::try_from(requested) {
-        Err(_) => Err(Error::invalid("page_size", format!("expected 0 to {MAX_SIZE}, got {requested}"))),
+        Err(_) => Err(Error::invalid(
+            "page_size",
+            format!("expected 0 to {MAX_SIZE}, got {requested}"),
+        )),
         Ok(0) => Ok(DEFAULT_SIZE),
         Ok(size) => Ok(size.min(MAX_SIZE)),
     }
@@ -47,7 +50,10 @@ pub fn decode<K: DeserializeOwned>(question: &[&str], token: &str) -> Result<Opt
 }
 
 fn wrong() -> Error {
-    Error::invalid("page_token", "expected the next_page_token of the page before, or nothing for the first page")
+    Error::invalid(
+        "page_token",
+        "expected the next_page_token of the page before, or nothing for the first page",
+    )
 }
 
 #[cfg(test)]
@@ -57,7 +63,10 @@ mod tests {
     #[test]
     fn a_token_leads_to_its_key() {
         let token = encode(&["parent", "filter"], &("a", 7)).unwrap();
-        assert_eq!(decode::<(String, u32)>(&["parent", "filter"], &token).unwrap(), Some(("a".into(), 7)));
+        assert_eq!(
+            decode::<(String, u32)>(&["parent", "filter"], &token).unwrap(),
+            Some(("a".into(), 7))
+        );
     }
 
     #[test]

@@ -12,7 +12,12 @@ pub const RESERVED: &str = ".granary";
 
 /// Checks a path; the error has the field `path`.
 pub fn check(path: &str) -> Result<()> {
-    let refuse = |why: &str| Err(Error::invalid("path", format!("{why}, got {}", quote(path))));
+    let refuse = |why: &str| {
+        Err(Error::invalid(
+            "path",
+            format!("{why}, got {}", quote(path)),
+        ))
+    };
     if path.is_empty() {
         return refuse("expected a relative path such as `camera/0001.jpg`");
     }
@@ -29,7 +34,9 @@ pub fn check(path: &str) -> Result<()> {
         match part {
             "" => return refuse("expected no empty part"),
             "." | ".." => return refuse("expected no part `.` or `..`"),
-            part if part.len() > MAX_PART_BYTES => return refuse("expected parts of at most 255 bytes"),
+            part if part.len() > MAX_PART_BYTES => {
+                return refuse("expected parts of at most 255 bytes");
+            }
             _ => {}
         }
     }
@@ -45,16 +52,37 @@ mod tests {
 
     #[test]
     fn unusual_names_are_fine() {
-        for path in ["a", "a b/c\nd", "é/e\u{301}", "A/a", "...", "~", &"x".repeat(255), "-rf", "%2e%2e", "a\\b"] {
+        for path in [
+            "a",
+            "a b/c\nd",
+            "é/e\u{301}",
+            "A/a",
+            "...",
+            "~",
+            &"x".repeat(255),
+            "-rf",
+            "%2e%2e",
+            "a\\b",
+        ] {
             check(path).unwrap();
         }
     }
 
     #[test]
     fn hostile_names_are_refused() {
-        for path in
-            ["", "/etc/passwd", "a/../b", "..", ".", "a//b", "a/", "a\0b", ".granary/session.json", &"x".repeat(256), &"x/".repeat(500)]
-        {
+        for path in [
+            "",
+            "/etc/passwd",
+            "a/../b",
+            "..",
+            ".",
+            "a//b",
+            "a/",
+            "a\0b",
+            ".granary/session.json",
+            &"x".repeat(256),
+            &"x/".repeat(500),
+        ] {
             assert!(check(path).is_err(), "{path:?} was accepted");
         }
     }
