@@ -1,0 +1,154 @@
+//! Confirming uploads: the store is asked for each object, the metadata service told once, the rows marked once.
+//!
+//! A crash leaves a prefix of these steps done. Each finds the earlier ones done when the client asks again: an object that was put together
+//! is found by its key, an asset that is recorded stays so, a row that is marked needs nothing.
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use granary_core::{
+    Error, Result,
+    name::{DatasetName, UploadName},
+};
+use sha2::{Digest as _, Sha256};
+
+use super::plan;
+use crate::{
+    Core,
+    s3::Head,
+    store::{Row, State},
+};
+
+impl Core {
+    /// Confirms uploads of one dataset; a result for each, in order.
+    pub(crate) async fn complete_uploads(
+        &self,
+        dataset: &DatasetName,
+        names: &[UploadName],
+    ) -> Result<Vec<Result<()>>> {
+        self.s3.reach().check()?;
+        let rows = self.store.load(names.to_vec()).await?;
+        let checks: Vec<_> = rows
+            .iter()
+            .zip(names)
+            .map(|(row, name)| self.settled(row.as_ref(), name))
+            .collect();
+        let mut results: Vec<Result<()>> = stream::iter(checks).buffered(64).collect().await;
+        let good: Vec<usize> = (0..results.len())
+            .filter(|index| results.get(*index).is_some_and(Result::is_ok))
+            .filter(|index| {
+                rows.get(*index)
+                    .is_some_and(|row| row.as_ref().is_some_and(|row| row.state == State::Active))
+            })
+            .collect();
+        let confirmed: Vec<UploadName> = good
+            .iter()
+            .filter_map(|index| names.get(*index).cloned())
+            .collect();
+        let recorded = self.record(dataset, confirmed).await?;
+        for (index, result) in good.into_iter().zip(recorded) {
+            if let Some(place) = results.get_mut(index) {
+                *place = result;
+            }
+        }
+        Ok(results)
+    }
+
+    /// Confirms one upload whose object is there.
+    pub(super) async fn confirm_one(&self, row: &Row) -> Result<()> {
+        if row.state == State::Completed {
+            return Ok(());
+        }
+        self.verify(row).await?;
+        self.record(&row.name.parent(), vec![row.name.clone()])
+            .await?
+            .into_iter()
+            .collect()
+    }
+
+    /// Tells the metadata service, then marks the rows of those that it took.
+    async fn record(
+        &self,
+        dataset: &DatasetName,
+        names: Vec<UploadName>,
+    ) -> Result<Vec<Result<()>>> {
+        let assets: Vec<_> = names.iter().map(UploadName::asset).collect();
+        let results = self.metadata.stored(&dataset.parent(), &assets).await?;
+        let taken = names
+            .into_iter()
+            .zip(&results)
+            .filter(|(_, result)| result.is_ok())
+            .map(|(name, _)| name)
+            .collect();
+        self.store.finish(taken).await?;
+        Ok(results)
+    }
+
+    async fn settled(&self, row: Option<&Row>, name: &UploadName) -> Result<()> {
+        match row {
+            None => Err(Error::not_found(name)),
+            Some(row) if row.state == State::Completed => Ok(()),
+            Some(row) => self.arrived(row).await,
+        }
+    }
+
+    /// Whether all bytes of an upload are in the store, and are the declared ones.
+    async fn arrived(&self, row: &Row) -> Result<()> {
+        if let Some(multipart) = &row.multipart {
+            self.assemble(row, multipart).await?;
+        }
+        self.verify(row).await?;
+        if let Some(multipart) = &row.multipart {
+            // Left over if the object was there before. Where it cannot be dropped now, the store's own rules for old uploads do it.
+            if let Err(error) = self.s3.abort(&row.place, multipart).await {
+                tracing::debug!(%error, upload = %row.name, "parts were left");
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the object with what was declared. One that differs is removed, so that the right one can be sent.
+    pub(super) async fn verify(&self, row: &Row) -> Result<()> {
+        let Some(head) = self.s3.head(&row.place).await? else {
+            return Err(Error::precondition(
+                &row.name,
+                "its bytes are not in the store: send them, then complete it",
+            ));
+        };
+        let Some(differs) = self.difference(row, &head).await? else {
+            return Ok(());
+        };
+        tracing::warn!(upload = %row.name, %differs, "an object is not what was declared, and is removed");
+        self.s3.delete(&row.place, head.etag.as_deref()).await?;
+        Err(Error::DataLoss {
+            resource: row.name.to_string(),
+            reason: format!("{differs}; the object is removed, send it again"),
+        })
+    }
+
+    async fn difference(&self, row: &Row, head: &Head) -> Result<Option<String>> {
+        if head.size != row.size {
+            return Ok(Some(format!(
+                "the store has {} bytes where {} were declared",
+                head.size, row.size
+            )));
+        }
+        let sha256 = match &head.sha256 {
+            Some(sha256) => sha256.clone(),
+            // Parts were each compared with their checksum by the store, and the whole has none.
+            None if row.part_size.is_some() || row.size > plan::SINGLE => return Ok(None),
+            // The store does not keep checksums, or somebody else wrote the object: it is small, so look.
+            None => match self.s3.read(&row.place).await? {
+                Some(bytes) => digest(bytes).await?,
+                None => return Ok(Some("the object vanished".to_owned())),
+            },
+        };
+        Ok((sha256 != row.sha256)
+            .then(|| "the store has bytes of another SHA-256 than was declared".to_owned()))
+    }
+}
+
+async fn digest(bytes: Bytes) -> Result<String> {
+    tokio::task::spawn_blocking(move || hex::encode(Sha256::digest(&bytes)))
+        .await
+        .map_err(|error| Error::internal("hashing an object", error))
+}

@@ -1,0 +1,221 @@
+//! Copies within the store: no bytes pass through here.
+//!
+//! Safe to repeat: an object that is at its target already, with the right size and checksum, counts as copied.
+
+use std::collections::HashSet;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use granary_core::{
+    Error, Result,
+    error::Violations,
+    name::{AssetName, SessionName},
+    path,
+};
+use granary_proto::{
+    metadata::v1::{Asset, AssetState},
+    storage::v1::CopyRequest,
+};
+use granary_runtime::rpc;
+
+use super::{
+    Declared,
+    create::Opened,
+    declare::{check_producer, twice},
+};
+use crate::{
+    Core,
+    s3::{Copied, Place},
+    store::Row,
+};
+
+/// The largest object that S3 copies in one request; larger ones are copied in parts.
+const SINGLE_COPY: u64 = 5 << 30;
+
+/// One copy to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Copy {
+    source: AssetName,
+    path: String,
+    producer: String,
+}
+
+impl Copy {
+    /// Checks a batch of copies into a session; the error names every field that is wrong.
+    pub(crate) fn all(into: &SessionName, requests: Vec<CopyRequest>) -> Result<Vec<Self>> {
+        rpc::batch_size("requests", requests.len())?;
+        let (mut violations, mut paths) = (Violations::default(), HashSet::new());
+        let mut all = Vec::with_capacity(requests.len());
+        for (index, request) in requests.into_iter().enumerate() {
+            let field = format!("requests[{index}]");
+            if !paths.insert(request.path.clone()) {
+                violations.add(format!("{field}.path"), twice(&request.path));
+            }
+            all.extend(
+                violations.check(Self::one(into, request).map_err(|error| error.within(&field)))?,
+            );
+        }
+        violations.finish()?;
+        Ok(all)
+    }
+
+    fn one(into: &SessionName, request: CopyRequest) -> Result<Self> {
+        let mut violations = Violations::default();
+        let source = violations
+            .check(AssetName::parse(&request.source).map_err(|error| error.within("source")))?;
+        if source
+            .as_ref()
+            .is_some_and(|source| source.project != into.project)
+        {
+            violations.add(
+                "source",
+                format!("expected an asset of projects/{}", into.project),
+            );
+        }
+        violations.check(path::check(&request.path))?;
+        check_producer(&request.producer, &mut violations);
+        violations.finish()?;
+        let source = source.ok_or_else(|| Error::invalid("source", "is required"))?;
+        Ok(Self {
+            source,
+            path: request.path,
+            producer: request.producer,
+        })
+    }
+
+    fn declared(&self, source: &Asset) -> Declared {
+        Declared {
+            path: self.path.clone(),
+            size: u64::try_from(source.size_bytes).unwrap_or_default(),
+            sha256: source.sha256.clone(),
+            media_type: source.media_type.clone(),
+            derived_from: vec![self.source.clone()],
+            producer: self.producer.clone(),
+        }
+    }
+}
+
+impl Core {
+    /// Copies assets into a session; the names of the new ones, in order.
+    pub(crate) async fn copy_assets(
+        &self,
+        session: &SessionName,
+        copies: &[Copy],
+    ) -> Result<Vec<AssetName>> {
+        self.s3.reach().check()?;
+        let names: Vec<AssetName> = copies.iter().map(|copy| copy.source.clone()).collect();
+        let project = session.parent().parent();
+        let sources = self.metadata.get(&project, &names).await?;
+        if let Some((source, _)) = names
+            .iter()
+            .zip(&sources)
+            .find(|(_, source)| source.state() == AssetState::Pending)
+        {
+            return Err(Error::precondition(
+                source,
+                "its bytes are not there yet: complete its upload first",
+            ));
+        }
+        let declared: Vec<Declared> = copies
+            .iter()
+            .zip(&sources)
+            .map(|(copy, source)| copy.declared(source))
+            .collect();
+        let assets = self
+            .metadata
+            .register(session, declared.iter().map(Declared::asset).collect())
+            .await?;
+        let targets = assets
+            .iter()
+            .map(|asset| AssetName::parse(&asset.name))
+            .collect::<Result<Vec<_>>>()?;
+        let mut pending = Vec::new();
+        for (((file, source), asset), target) in
+            declared.iter().zip(&sources).zip(&assets).zip(&targets)
+        {
+            if asset.state() == AssetState::Pending {
+                pending.push((
+                    Place::of_uri(&source.uri)?,
+                    self.row(session, file, asset)?,
+                    target.clone(),
+                ));
+            }
+        }
+        let work: Vec<_> = pending
+            .iter()
+            .map(|(from, row, _)| self.copy(from, row))
+            .collect();
+        stream::iter(work)
+            .buffer_unordered(32)
+            .try_collect::<()>()
+            .await?;
+        let stored: Vec<AssetName> = pending.into_iter().map(|(_, _, target)| target).collect();
+        self.metadata
+            .stored(&project, &stored)
+            .await?
+            .into_iter()
+            .collect::<Result<()>>()?;
+        Ok(targets)
+    }
+
+    async fn copy(&self, from: &Place, row: &Row) -> Result<()> {
+        if row.size > SINGLE_COPY {
+            return self.copy_in_parts(from, row).await;
+        }
+        // Not every store looks at If-None-Match when it copies.
+        if self.s3.head(&row.place).await?.is_some() {
+            return self.verify(row).await;
+        }
+        match self.s3.copy(from, &row.place).await? {
+            Copied::Done => Ok(()),
+            Copied::Taken => self.verify(row).await,
+            Copied::NoSource => Err(lost(row, from)),
+        }
+    }
+
+    /// Copies a very large object in parts, which are kept as those of an upload are, so that a repeated call goes on where this one ended.
+    async fn copy_in_parts(&self, from: &Place, row: &Row) -> Result<()> {
+        let saved = self
+            .store
+            .save(vec![row.clone()])
+            .await?
+            .pop()
+            .unwrap_or_else(|| row.clone());
+        let (row, parts) = match self.open_multipart(saved).await? {
+            Opened::Present(row) => return self.verify(&row).await,
+            Opened::Parts(row, parts) => (row, parts),
+        };
+        let Some(multipart) = row.multipart.as_deref() else {
+            return Err(lost(&row, from));
+        };
+        let missing = (1..=row.part_count()).filter(|number| {
+            !parts
+                .iter()
+                .any(|part| part.number == *number && part.size == row.size_of_part(*number))
+        });
+        let work: Vec<_> = missing
+            .map(|number| {
+                let first = row.part_size.unwrap_or_default() * u64::from(number - 1);
+                let last = first + row.size_of_part(number).max(1) - 1;
+                self.s3
+                    .copy_part(from, first, last, &row.place, multipart, number)
+            })
+            .collect();
+        stream::iter(work)
+            .buffer_unordered(8)
+            .try_collect::<()>()
+            .await?;
+        self.assemble(&row, multipart).await?;
+        self.verify(&row).await?;
+        self.store.finish(vec![row.name.clone()]).await
+    }
+}
+
+fn lost(row: &Row, from: &Place) -> Error {
+    Error::DataLoss {
+        resource: row.name.asset().to_string(),
+        reason: format!(
+            "the object s3://{}/{} that it is copied from is missing",
+            from.bucket, from.key
+        ),
+    }
+}
