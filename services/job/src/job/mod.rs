@@ -1,0 +1,197 @@
+//! Jobs: submitting, reading, cancelling.
+
+mod pin;
+mod request;
+mod show;
+
+use std::collections::BTreeSet;
+
+use granary_core::{
+    Error, Result, clock, id,
+    name::{EntrypointName, JobName, ProjectName},
+    page,
+};
+use granary_proto::{
+    convert,
+    job::v1::{CreateJobRequest, Job, JobState, ListJobsRequest, ListJobsResponse},
+};
+use granary_runtime::{db, rpc::required};
+use prost::Message as _;
+
+use crate::{
+    Inner, catalog,
+    core::Core,
+    state::{Event, State},
+    store::jobs::{self as store, New, Row},
+};
+
+/// A page ends after so many bytes, so that it fits into a message.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+const ROWS_AT_ONCE: usize = 100;
+
+/// Submits a job.
+pub(crate) async fn create(inner: &Inner, author: &str, request: CreateJobRequest) -> Result<Job> {
+    let core = &inner.core;
+    let project = ProjectName::parse(&request.parent).map_err(|error| error.within("parent"))?;
+    let request_id = check_request_id(&request.request_id)?;
+    if let Some(id) = &request_id
+        && let Some(row) = store::find_request(core.db.reader(), &project.project, id).await?
+    {
+        return show::one(core.db.reader(), row).await;
+    }
+    let asked = required("job", request.job)?;
+    let entrypoint = EntrypointName::parse(&asked.entrypoint).map_err(|error| error.within("entrypoint"))?;
+    let name = job_name(&project, &request.job_id, request_id.as_deref())?;
+    inner.metadata.project(&project).await?;
+    let (definition, _) = catalog::find(&core.db, &core.definitions, &entrypoint).await?;
+    let mut job = request::check(asked, &definition.entrypoint)?;
+    if !job.inputs.is_empty() {
+        // Before anything is frozen for a job that cannot be.
+        if store::find(core.db.reader(), &name).await?.is_some() {
+            return Err(taken(&name));
+        }
+        job.inputs = pin::inputs(core, &inner.metadata, &name, &job.inputs).await?;
+    }
+    let now = core.now();
+    job.author = author.to_owned();
+    job.create_time = Some(convert::timestamp(clock::from_micros(now)));
+    let resources = job.resources.unwrap_or_default();
+    let new = New {
+        name: name.clone(),
+        request: request_id,
+        entrypoint: entrypoint.to_string(),
+        definition: definition.digest.clone(),
+        spec: job.encode_to_vec(),
+        priority: i64::from(job.priority),
+        memory: resources.memory_bytes,
+        cpus: resources.cpus,
+        gpus: i64::from(resources.gpus),
+        created: now,
+    };
+    let created = inner.create.call(new.clone()).await?;
+    if created {
+        job.name = name.to_string();
+        job.set_state(JobState::Queued);
+        return Ok(job);
+    }
+    existing(core, &new).await
+}
+
+/// Inserts jobs that are submitted at the same time in one transaction; whether each was new.
+pub(crate) async fn insert(core: &Core, jobs: Vec<New>) -> Result<Vec<Result<bool>>> {
+    let tx = core.db.begin().await?;
+    let mut inserted = store::insert(&tx, &jobs).await?;
+    db::commit(tx).await?;
+    if !inserted.is_empty() {
+        core.hub.queue_changed();
+    }
+    // Of two with one name the first one went in.
+    Ok(jobs.iter().map(|job| Ok(inserted.remove(&job.name))).collect())
+}
+
+async fn existing(core: &Core, new: &New) -> Result<Job> {
+    if let Some(request) = &new.request
+        && let Some(row) = store::find_request(core.db.reader(), &new.name.project, request).await?
+    {
+        return show::one(core.db.reader(), row).await;
+    }
+    Err(taken(&new.name))
+}
+
+fn taken(name: &JobName) -> Error {
+    Error::already_exists(name, "choose another job_id, or leave it empty")
+}
+
+fn check_request_id(text: &str) -> Result<Option<String>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let uuid = uuid::Uuid::parse_str(text)
+        .map_err(|_| Error::invalid("request_id", format!("expected a UUID, got {}", granary_core::name::quote(text))))?;
+    Ok(Some(uuid.to_string()))
+}
+
+fn job_name(project: &ProjectName, wanted: &str, request_id: Option<&str>) -> Result<JobName> {
+    let id = match (wanted, request_id) {
+        // The same request again must meet what it made before.
+        ("", Some(request)) => format!("job-{}", id::digest(&[&project.project, "job", request])),
+        ("", None) => id::new("job-"),
+        (wanted, _) => wanted.to_owned(),
+    };
+    JobName::new(&project.project, id).map_err(|error| match error {
+        Error::Invalid(violations) => match violations.into_iter().next() {
+            Some(violation) => Error::invalid("job_id", violation.description),
+            None => Error::invalid("job_id", "is not an id"),
+        },
+        other => other,
+    })
+}
+
+/// The row of a job.
+pub(crate) async fn row(core: &Core, name: &JobName) -> Result<Row> {
+    store::find(core.db.reader(), name).await?.ok_or_else(|| Error::not_found(name))
+}
+
+/// One job.
+pub(crate) async fn get(core: &Core, name: &JobName) -> Result<Job> {
+    show::one(core.db.reader(), row(core, name).await?).await
+}
+
+/// A page of jobs.
+pub(crate) async fn list(core: &Core, request: &ListJobsRequest) -> Result<ListJobsResponse> {
+    let project = ProjectName::parse(&request.parent).map_err(|error| error.within("parent"))?;
+    let size = page::size(request.page_size)? as usize;
+    let state = match request.state {
+        0 => None,
+        wire => Some(State::from_stored(wire.into()).map_err(|_| Error::invalid("state", "expected a state of jobs"))?),
+    };
+    let question = ["jobs", &request.parent, &request.state.to_string()];
+    let mut before: Option<i64> = page::decode(&question, &request.page_token)?;
+    let mut response = ListJobsResponse::default();
+    let mut bytes = 0;
+    loop {
+        let limit = ROWS_AT_ONCE.min(size - response.jobs.len());
+        // One more than asked for tells whether there is a next page.
+        let mut rows = store::list(core.db.reader(), &project.project, state, before, limit + 1).await?;
+        let mut more = rows.len() > limit;
+        rows.truncate(limit);
+        let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+        for (seq, job) in seqs.iter().zip(show::jobs(core.db.reader(), &rows).await?) {
+            if bytes > PAGE_BYTES {
+                more = true;
+                break;
+            }
+            bytes += job.encoded_len();
+            before = Some(*seq);
+            response.jobs.push(job);
+        }
+        let full = response.jobs.len() >= size || bytes > PAGE_BYTES;
+        if more && full && let Some(before) = before {
+            response.next_page_token = page::encode(&question, &before)?;
+        }
+        if full || !more {
+            return Ok(response);
+        }
+    }
+}
+
+/// Cancels a job: at once if it is queued, else the worker that has it is told.
+pub(crate) async fn cancel(core: &Core, name: &JobName) -> Result<Job> {
+    let tx = core.db.begin().await?;
+    let mut rows = store::lock(&tx, &BTreeSet::from([name.clone()])).await?;
+    let mut row = rows.remove(name).ok_or_else(|| Error::not_found(name))?;
+    let before = row.state;
+    row.state = before
+        .next(Event::CancelAsked)
+        .map_err(|_| Error::precondition(name, format!("it has already ended: {}", JobState::from(before).as_str_name())))?;
+    if !row.cancel {
+        row.cancel = true;
+        if row.state.has_ended() {
+            row.finished = Some(core.now());
+        }
+        store::save(&tx, &[&row]).await?;
+        db::commit(tx).await?;
+        core.hub.jobs_changed([row.seq]);
+    }
+    get(core, name).await
+}

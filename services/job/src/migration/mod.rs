@@ -1,0 +1,14 @@
+//! The schema, forward only; one file for each step.
+
+mod m20260101_000001_jobs;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+/// Brings the schema up to date.
+pub(crate) struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20260101_000001_jobs::Migration)]
+    }
+}

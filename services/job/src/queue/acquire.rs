@@ -1,0 +1,95 @@
+//! Handing out jobs.
+
+use std::time::Duration;
+
+use granary_core::{Result, clock};
+use granary_proto::{
+    convert,
+    job::v1::{Job, JobState, Lease},
+};
+use granary_runtime::{batch::Batcher, db};
+use prost::Message as _;
+use sea_orm::ConnectionTrait;
+
+use crate::{
+    core::Core,
+    store::jobs::{self as store, Fit, Row},
+};
+
+/// One answer holds at most so many bytes; who wants more asks again.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Leases jobs to a worker; waits for one if there is none.
+pub(crate) async fn acquire(core: &Core, batcher: &Batcher<Fit, Vec<Lease>>, fit: Fit, wait: Duration) -> Result<Vec<Lease>> {
+    let until = tokio::time::Instant::now() + wait;
+    let mut queue = core.hub.queue();
+    loop {
+        let leases = batcher.call(fit.clone()).await?;
+        if !leases.is_empty() {
+            return Ok(leases);
+        }
+        tokio::select! {
+            () = queue.changed() => {}
+            () = tokio::time::sleep_until(until) => return Ok(leases),
+            () = core.stopping.cancelled() => return Ok(leases),
+        }
+    }
+}
+
+/// Leases jobs to workers that ask at the same time, in one transaction.
+pub(crate) async fn claim(core: &Core, fits: Vec<Fit>) -> Result<Vec<Result<Vec<Lease>>>> {
+    let tx = core.db.begin().await?;
+    let mut answers = Vec::with_capacity(fits.len());
+    let mut changed = Vec::new();
+    for fit in &fits {
+        let (leases, seqs) = one(core, &tx, fit).await?;
+        changed.extend(seqs);
+        answers.push(Ok(leases));
+    }
+    if changed.is_empty() {
+        return Ok(answers);
+    }
+    db::commit(tx).await?;
+    core.hub.jobs_changed(changed);
+    Ok(answers)
+}
+
+async fn one(core: &Core, tx: &impl ConnectionTrait, fit: &Fit) -> Result<(Vec<Lease>, Vec<i64>)> {
+    let now = core.now();
+    let expires = now.saturating_add(core.lease_micros());
+    let (mut leases, mut seqs, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for row in store::lock_next(tx, fit, now, core.lease_micros()).await? {
+        let lease = lease(core, tx, &row, fit, (now, expires)).await?;
+        bytes += lease.encoded_len();
+        if bytes > ANSWER_BYTES && !leases.is_empty() {
+            break;
+        }
+        seqs.push(row.seq);
+        leases.push(lease);
+    }
+    if !seqs.is_empty() {
+        store::assign(tx, &seqs, &fit.worker, now, expires).await?;
+    }
+    Ok((leases, seqs))
+}
+
+async fn lease(core: &Core, tx: &impl ConnectionTrait, row: &Row, fit: &Fit, (now, expires): (i64, i64)) -> Result<Lease> {
+    let definition = core.definitions.get(tx, &row.definition).await?;
+    let mut job = Job::decode(row.spec.as_slice()).map_err(|error| granary_core::Error::internal("reading a job", error))?;
+    job.name = row.name.to_string();
+    job.set_state(JobState::Assigned);
+    let attempt = i32::try_from(row.attempt + 1).unwrap_or(i32::MAX);
+    job.attempts = vec![granary_proto::job::v1::Attempt {
+        number: attempt,
+        worker: format!("workers/{}", fit.worker),
+        start_time: Some(convert::timestamp(clock::from_micros(now))),
+        ..Default::default()
+    }];
+    Ok(Lease {
+        job: Some(job),
+        entrypoint: Some(definition.entrypoint.clone()),
+        lease_number: row.lease + 1,
+        attempt,
+        expire_time: Some(convert::timestamp(clock::from_micros(expires))),
+    })
+}
