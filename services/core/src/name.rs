@@ -89,7 +89,7 @@ macro_rules! names {
                     Some(Self { $($field),+ })
                 })();
                 parsed.ok_or_else(|| Error::invalid("", format!(
-                    "expected a name like {}, got {}", &Self::PATTERN[1..], quote(text)
+                    "expected a name like {}, got {}", Self::PATTERN.trim_start_matches("/"), quote(text)
                 )))
             }
         }
