@@ -5,6 +5,8 @@ use granary_runtime::secret::Secret;
 use sea_orm::{ConnectionTrait as _, Database};
 use url::Url;
 
+use crate::Wire;
+
 /// What a platform stands on.
 #[derive(Clone, Debug)]
 pub enum Backend {
@@ -32,6 +34,24 @@ pub fn backends() -> Vec<Backend> {
 }
 
 impl Backend {
+    /// The same servers behind wires that can be cut: the database's and the store's.
+    pub async fn behind_wires(&self) -> Option<(Self, Wire, Wire)> {
+        let Self::Servers { postgres, s3 } = self else { return None };
+        let behind = |url: &Url, default: u16| {
+            let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(default));
+            let mut url = url.clone();
+            async move {
+                let wire = Wire::to(target).await;
+                url.set_host(Some("127.0.0.1")).unwrap();
+                url.set_port(Some(wire.address().port())).unwrap();
+                (url, wire)
+            }
+        };
+        let (postgres, database) = behind(&Url::parse(postgres).unwrap(), 5432).await;
+        let (s3, store) = behind(s3, 80).await;
+        Some((Self::Servers { postgres: postgres.into(), s3 }, database, store))
+    }
+
     /// Puts a world of its own into the settings: a new database, a new bucket prefix.
     pub(crate) async fn prepare(&self, settings: &mut Settings) {
         let Self::Servers { postgres, s3 } = self else { return };

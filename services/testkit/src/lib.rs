@@ -11,6 +11,8 @@
 mod backend;
 mod node;
 pub mod pictures;
+mod proxy;
 
 pub use backend::{Backend, backends};
 pub use node::TestNode;
+pub use proxy::Wire;
