@@ -1,0 +1,65 @@
+//! Following the event stream: each session that completes is queued, once.
+
+use std::{sync::Arc, time::Duration};
+
+use granary_core::{Error, Result, name::SessionName};
+use granary_runtime::rpc::from_status;
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use crate::store::{cursor, works};
+
+/// The token of the oldest event that is kept: nothing that completed before the first start is missed.
+const OLDEST: &str = "0";
+const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Follows the stream until `stop`, and takes it up again whenever it ends.
+pub(super) async fn follow(engine: Arc<Engine>, stop: CancellationToken) {
+    let mut pause = PAUSE;
+    loop {
+        let mut heard = false;
+        let ended = tokio::select! {
+            () = stop.cancelled() => return,
+            ended = listen(&engine, &mut heard) => ended,
+        };
+        if heard {
+            pause = PAUSE;
+        }
+        match ended {
+            Ok(()) => tracing::debug!("the event stream ended: opening it again"),
+            Err(error) => {
+                tracing::warn!(%error, cause = error.cause().map(tracing::field::display), "the event stream broke: opening it again")
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn listen(engine: &Engine, heard: &mut bool) -> Result<()> {
+    let token = cursor::load(engine.db.reader())
+        .await?
+        .unwrap_or_else(|| OLDEST.to_owned());
+    let mut events = match engine.remote.completed_sessions(token).await {
+        // The events were made anew, as after a restore: sessions that are queued already stay as they are.
+        Err(Error::Invalid(_)) => engine.remote.completed_sessions(OLDEST.to_owned()).await?,
+        other => other?,
+    };
+    while let Some(batch) = events.message().await.map_err(from_status)? {
+        *heard = true;
+        let sessions: Vec<SessionName> = batch
+            .events
+            .iter()
+            .filter(|event| event.r#type == crate::definition::EVENT)
+            .filter_map(|event| SessionName::parse(&event.resource).ok())
+            .collect();
+        if works::enqueue(&engine.db, &sessions, &batch.resume_token, engine.now()).await? > 0 {
+            engine.wake.notify_one();
+        }
+    }
+    Ok(())
+}

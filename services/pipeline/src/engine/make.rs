@@ -1,0 +1,349 @@
+//! Making the files that transforms want: copies within the store, thumbnails by upload, in batches.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use granary_core::{Error, Result, name::SessionName, path};
+use granary_proto::{convert, metadata::v1::Session, storage::v1::CopyRequest};
+
+use super::{
+    Engine,
+    examine::{Examined, How, put},
+    page::Subject,
+    session::is_infrastructure,
+};
+use crate::{
+    record::{Outcome, StepRecord},
+    report,
+    sending::File,
+    store::cache::Cached,
+};
+
+/// What was learned about outputs while a session is worked on.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    /// Output sessions that are ready to take files, or why they are not.
+    pub(super) opened: HashMap<String, std::result::Result<SessionName, String>>,
+    /// Attributes for output sessions, beside those of the source.
+    pub(crate) attributes: BTreeMap<String, granary_core::value::Value>,
+    /// Plans that could not do their work, with the first reason.
+    pub(crate) failures: BTreeMap<usize, String>,
+}
+
+/// A kept result turned out to be gone: examine again without the cache.
+#[derive(Debug)]
+pub(crate) struct Stale;
+
+struct Job {
+    /// Place of the asset on the page.
+    asset: usize,
+    /// Place of its making.
+    making: usize,
+}
+
+/// Makes the files of a page, and notes what became of each in its record.
+pub(crate) async fn make_all(
+    engine: &Engine,
+    subject: &Subject,
+    outputs: &mut Outputs,
+    page: &mut [Examined],
+) -> Result<std::result::Result<(), Stale>> {
+    let mut groups: BTreeMap<(usize, usize), Vec<Job>> = BTreeMap::new();
+    for (asset, examined) in page.iter().enumerate() {
+        for (making, wanted) in examined.makings.iter().enumerate() {
+            groups
+                .entry((wanted.plan, wanted.step))
+                .or_default()
+                .push(Job { asset, making });
+        }
+    }
+    for ((plan, step), jobs) in groups {
+        let Some(into) = subject
+            .plans
+            .get(plan)
+            .and_then(|plan| plan.definition.steps.get(step)?.into.clone())
+        else {
+            continue;
+        };
+        let session = open(engine, subject, outputs, plan, &into).await?;
+        let (copies, uploads): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| {
+            making(page, job).is_some_and(|making| !matches!(making.how, How::Rendered { .. }))
+        });
+        let mut group = Group {
+            engine,
+            subject,
+            outputs,
+            page,
+            plan,
+            step,
+        };
+        match session {
+            Err(reason) => group.fail(copies.iter().chain(&uploads), &reason),
+            Ok(session) => {
+                if group.copy(&session, copies).await?.is_err() {
+                    return Ok(Err(Stale));
+                }
+                group.upload(&session, &uploads).await?;
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn making<'a>(page: &'a [Examined], job: &Job) -> Option<&'a super::examine::Making> {
+    page.get(job.asset)?.makings.get(job.making)
+}
+
+/// Opens the session of the same id in the dataset that takes results, once; or says why it cannot be used.
+async fn open(
+    engine: &Engine,
+    subject: &Subject,
+    outputs: &mut Outputs,
+    plan: usize,
+    into: &str,
+) -> Result<std::result::Result<SessionName, String>> {
+    if let Some(known) = outputs.opened.get(into) {
+        return Ok(known.clone());
+    }
+    let source = &subject.session;
+    let mut dataset = source.name.parent();
+    into.clone_into(&mut dataset.dataset);
+    let name = dataset.session(&source.name.session)?;
+    engine.remote.ensure_dataset(&dataset).await?;
+    let mut attributes = source.attributes.clone();
+    attributes.extend(outputs.attributes.clone());
+    let session = Session {
+        attributes: convert::wire_attributes(attributes),
+        derived_from: vec![source.name.to_string()],
+        producer: subject
+            .plans
+            .get(plan)
+            .map(|plan| plan.run.to_string())
+            .unwrap_or_default(),
+        ..Session::default()
+    };
+    let opened = match engine.remote.open_session(&name, session).await {
+        Ok(found)
+            if found
+                .derived_from
+                .iter()
+                .any(|from| *from == source.name.to_string()) =>
+        {
+            Ok(name)
+        }
+        Ok(_) => Err(format!(
+            "the session {name} is open and belongs to somebody else: use another dataset in `into`"
+        )),
+        Err(error) if is_infrastructure(&error) => return Err(error),
+        Err(error) => Err(format!(
+            "the session {name} cannot take the results: {error}"
+        )),
+    };
+    outputs.opened.insert(into.to_owned(), opened.clone());
+    Ok(opened)
+}
+
+/// Completes the output sessions of this session, also those that an earlier attempt opened.
+pub(crate) async fn complete(engine: &Engine, subject: &Subject) -> Result<()> {
+    let source = &subject.session.name;
+    let datasets: HashSet<String> = subject
+        .plans
+        .iter()
+        .flat_map(|plan| plan.definition.outputs())
+        .collect();
+    for dataset in datasets {
+        let name = SessionName {
+            dataset,
+            ..source.clone()
+        };
+        let found = match engine.remote.session(&name).await {
+            Err(Error::NotFound { .. }) => continue,
+            other => other?,
+        };
+        let ours = found
+            .derived_from
+            .iter()
+            .any(|from| *from == source.to_string());
+        if ours && found.state() == granary_proto::metadata::v1::SessionState::Open {
+            engine.remote.complete_session(&name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The files of one step.
+struct Group<'a> {
+    engine: &'a Engine,
+    subject: &'a Subject,
+    outputs: &'a mut Outputs,
+    page: &'a mut [Examined],
+    plan: usize,
+    step: usize,
+}
+
+impl Group<'_> {
+    fn producer(&self) -> String {
+        self.subject
+            .plans
+            .get(self.plan)
+            .map(|plan| plan.run.to_string())
+            .unwrap_or_default()
+    }
+
+    /// Copies in batches. A batch that is refused is halved until the one that is to blame stands alone.
+    async fn copy(
+        &mut self,
+        into: &SessionName,
+        jobs: Vec<Job>,
+    ) -> Result<std::result::Result<(), Stale>> {
+        let mut batches = vec![jobs];
+        while let Some(mut jobs) = batches.pop() {
+            if jobs.is_empty() {
+                continue;
+            }
+            let requests = jobs
+                .iter()
+                .filter_map(|job| self.copy_request(job))
+                .collect();
+            match self.engine.remote.copy(into, requests).await {
+                Ok(_) => {
+                    for job in &jobs {
+                        self.made(into, job);
+                    }
+                }
+                Err(error) if is_infrastructure(&error) => return Err(error),
+                Err(_) if jobs.len() > 1 => {
+                    let rest = jobs.split_off(jobs.len() / 2);
+                    batches.extend([rest, jobs]);
+                }
+                Err(error) => {
+                    let again = jobs.iter().any(|job| {
+                        making(self.page, job)
+                            .is_some_and(|making| matches!(making.how, How::Again(_)))
+                    });
+                    if again && matches!(error, Error::NotFound { .. }) {
+                        return Ok(Err(Stale));
+                    }
+                    self.fail(jobs.iter(), &error.to_string());
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn copy_request(&self, job: &Job) -> Option<CopyRequest> {
+        let making = making(self.page, job)?;
+        let source = match &making.how {
+            How::Again(asset) => asset.clone(),
+            _ => self.page.get(job.asset)?.item.name.to_string(),
+        };
+        Some(CopyRequest {
+            source,
+            path: making.path.clone(),
+            producer: self.producer(),
+        })
+    }
+
+    /// Uploads what was rendered. If they are refused together, each is tried alone.
+    async fn upload(&mut self, into: &SessionName, jobs: &[Job]) -> Result<()> {
+        let (good, long): (Vec<&Job>, Vec<&Job>) = jobs.iter().partition(|job| {
+            making(self.page, job).is_some_and(|making| path::check(&making.path).is_ok())
+        });
+        self.fail(long.into_iter(), "the name of the result would be too long");
+        let Err(error) = self.send(into, &good).await else {
+            return Ok(());
+        };
+        if is_infrastructure(&error) {
+            return Err(error);
+        }
+        for job in good {
+            match self.send(into, &[job]).await {
+                Err(error) if is_infrastructure(&error) => return Err(error),
+                Err(error) => self.fail([job].into_iter(), &error.to_string()),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, into: &SessionName, jobs: &[&Job]) -> Result<()> {
+        let files: Vec<File> = jobs.iter().filter_map(|job| self.file(job)).collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.engine.sender.send(into, files).await?;
+        for job in jobs {
+            self.made(into, job);
+        }
+        Ok(())
+    }
+
+    fn file(&self, job: &Job) -> Option<File> {
+        let making = making(self.page, job)?;
+        let How::Rendered {
+            bytes, media_type, ..
+        } = &making.how
+        else {
+            return None;
+        };
+        Some(File {
+            path: making.path.clone(),
+            bytes: bytes.clone(),
+            media_type,
+            derived_from: vec![self.page.get(job.asset)?.item.name.to_string()],
+            producer: self.producer(),
+        })
+    }
+
+    fn step_name(&self) -> String {
+        let step = self
+            .subject
+            .plans
+            .get(self.plan)
+            .and_then(|plan| plan.definition.steps.get(self.step));
+        step.map(|step| step.name.clone()).unwrap_or_default()
+    }
+
+    fn made(&mut self, into: &SessionName, job: &Job) {
+        let step = self.step_name();
+        let Some(making) = making(self.page, job).cloned() else {
+            return;
+        };
+        let output = into.asset(&making.path).to_string();
+        let cached = matches!(making.how, How::Again(_));
+        let record = StepRecord {
+            output: output.clone(),
+            ..StepRecord::judged(&step, report::Report::new(), cached)
+        };
+        let Some(examined) = self.page.get_mut(job.asset) else {
+            return;
+        };
+        put(&mut examined.records, self.plan, self.step, Some(record));
+        if let How::Rendered { key, .. } = making.how {
+            examined.learned.get_or_insert_default().insert(
+                key,
+                Cached {
+                    output,
+                    finding: crate::steps::Finding::default(),
+                },
+            );
+        }
+    }
+
+    /// The result has no place to go: the asset is not to blame, the run is.
+    fn fail<'j>(&mut self, jobs: impl Iterator<Item = &'j Job>, reason: &str) {
+        let step = self.step_name();
+        for job in jobs {
+            self.outputs
+                .failures
+                .entry(self.plan)
+                .or_insert_with(|| format!("step {step}: {reason}"));
+            let record = StepRecord {
+                outcome: Outcome::Failed,
+                ..StepRecord::judged(&step, report::one("into", reason), false)
+            };
+            if let Some(examined) = self.page.get_mut(job.asset) {
+                put(&mut examined.records, self.plan, self.step, Some(record));
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a run wants of the session that it works on.
+
+use std::sync::Arc;
+
+use granary_core::name::RunName;
+
+use crate::{
+    definition::{Definition, ForEach, Step},
+    item::{Item, SessionInfo},
+    record::StepRecord,
+    report::{self, Report},
+    steps::{Action, Check, ContentCheck, Thumbnail, Transform},
+};
+
+/// One run, with its definition and what its steps of the whole session found.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) run: RunName,
+    pub(crate) definition: Arc<Definition>,
+    /// By place; none for steps of single assets.
+    pub(crate) of_session: Vec<Option<StepRecord>>,
+}
+
+impl Plan {
+    pub(crate) fn new(run: RunName, definition: Arc<Definition>) -> Self {
+        let of_session = vec![None; definition.steps.len()];
+        Self {
+            run,
+            definition,
+            of_session,
+        }
+    }
+
+    /// Whether it has a say about single assets.
+    pub(crate) fn is_of_assets(&self) -> bool {
+        self.definition.for_each == ForEach::Asset
+    }
+
+    /// Whether a step of single assets applies to an asset.
+    pub(crate) fn applies(&self, step: &Step, item: &Item, session: &SessionInfo) -> bool {
+        self.is_of_assets() && !step.action.is_of_session() && step.when.applies(item, session)
+    }
+
+    /// The checks of content that apply to an asset.
+    pub(crate) fn content_checks<'a>(
+        &'a self,
+        item: &'a Item,
+        session: &'a SessionInfo,
+    ) -> impl Iterator<Item = &'a ContentCheck> {
+        self.definition
+            .steps
+            .iter()
+            .filter_map(move |step| match &step.action {
+                Action::Check(Check::Content(check)) if self.applies(step, item, session) => {
+                    Some(check)
+                }
+                _ => None,
+            })
+    }
+
+    /// The thumbnails that an asset wants.
+    pub(crate) fn thumbnails<'a>(
+        &'a self,
+        item: &'a Item,
+        session: &'a SessionInfo,
+    ) -> impl Iterator<Item = &'a Thumbnail> {
+        self.definition
+            .steps
+            .iter()
+            .filter_map(move |step| match &step.action {
+                Action::Transform(Transform::Thumbnail(thumbnail))
+                    if self.applies(step, item, session) =>
+                {
+                    Some(thumbnail)
+                }
+                _ => None,
+            })
+    }
+
+    /// Whether any step looks at bytes.
+    pub(crate) fn reads(&self) -> bool {
+        self.definition.steps.iter().any(|step| {
+            matches!(
+                step.action,
+                Action::Check(Check::Content(_)) | Action::Transform(Transform::Thumbnail(_))
+            )
+        })
+    }
+
+    /// What its steps of the whole session found wrong.
+    pub(crate) fn session_errors(&self) -> Report {
+        let mut errors = Report::new();
+        for record in self.of_session.iter().flatten() {
+            report::merge(&mut errors, &record.errors);
+        }
+        errors
+    }
+
+    /// How many of its steps of the whole session ran.
+    pub(crate) fn session_effort(&self) -> i64 {
+        let ran = self
+            .of_session
+            .iter()
+            .flatten()
+            .filter(|record| record.outcome != crate::record::Outcome::Skipped);
+        i64::try_from(ran.count()).unwrap_or(i64::MAX)
+    }
+}

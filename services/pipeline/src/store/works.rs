@@ -1,0 +1,228 @@
+//! The queue: one entry for each session that completed. Whoever takes one holds a lease, with a number that fences late writes.
+
+use granary_core::{Result, id, name::SessionName};
+use granary_proto::pipeline::v1::RunState;
+use granary_runtime::db::{self, Db};
+use sea_orm::{ConnectionTrait, DbBackend};
+use serde_json::json;
+
+use super::{Column, all, cursor, execute, get, one, rows, table};
+
+/// A session to work on.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(crate) session: SessionName,
+    pub(crate) lease: i64,
+    /// How often it was given back without getting on.
+    pub(crate) attempts: i64,
+}
+
+/// Queues sessions with a run for each pipeline that they start, and keeps the token of the events that said so. Sessions that are there
+/// already are left alone. Says how many are new.
+pub(crate) async fn enqueue(
+    db: &Db,
+    sessions: &[SessionName],
+    token: &str,
+    now: i64,
+) -> Result<usize> {
+    let tx = db.begin().await?;
+    let backend = tx.get_database_backend();
+    let entries = sessions
+        .iter()
+        .map(|session| json!([session.to_string()]))
+        .collect();
+    let sql = format!(
+        "INSERT INTO works (session, state, due, lease, owner, attempts, create_time)
+         SELECT DISTINCT session, 0, $2, 0, '', 0, $2 FROM {} AS new WHERE true ON CONFLICT (session) DO NOTHING RETURNING session",
+        table(backend, 1, &[("session", Column::Text)])
+    );
+    let mut new = Vec::new();
+    for row in all(&tx, sql, vec![rows(entries), now.into()]).await? {
+        new.push(SessionName::parse(&get::<String>(&row, "session")?)?);
+    }
+    if !new.is_empty() {
+        create_runs(&tx, &new, now).await?;
+    }
+    cursor::save(&tx, token).await?;
+    db::commit(tx).await?;
+    Ok(new.len())
+}
+
+async fn create_runs<C: ConnectionTrait>(tx: &C, sessions: &[SessionName], now: i64) -> Result<()> {
+    let backend = tx.get_database_backend();
+    let datasets = sessions
+        .iter()
+        .map(|session| json!([session.project, session.dataset]))
+        .collect();
+    let sql = format!(
+        "SELECT p.project, p.dataset, p.pipeline, p.version FROM pipelines p
+         JOIN (SELECT DISTINCT project, dataset FROM {} AS given) AS wanted ON p.project = wanted.project AND p.dataset = wanted.dataset
+         ORDER BY p.project, p.pipeline",
+        table(backend, 1, &[("project", Column::Text), ("dataset", Column::Text)])
+    );
+    let mut runs = Vec::new();
+    for row in all(tx, sql, vec![rows(datasets)]).await? {
+        let (project, dataset): (String, String) = (get(&row, "project")?, get(&row, "dataset")?);
+        let (pipeline, version): (String, i64) = (get(&row, "pipeline")?, get(&row, "version")?);
+        let started = sessions
+            .iter()
+            .filter(|session| session.project == project && session.dataset == dataset);
+        runs.extend(started.map(|session| {
+            json!([
+                id::new("r"),
+                project,
+                pipeline,
+                version,
+                session.to_string()
+            ])
+        }));
+    }
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let columns = [
+        ("id", Column::Text),
+        ("project", Column::Text),
+        ("pipeline", Column::Text),
+        ("version", Column::Number),
+        ("session", Column::Text),
+    ];
+    let sql = format!(
+        "INSERT INTO runs (id, project, pipeline, version, session, state, asset_count, done_count, rejected_count, cached_count,
+         worked_count, error, create_time, start_time, finish_time)
+         SELECT id, project, pipeline, version, session, $2, 0, 0, 0, 0, 0, '', $3, 0, 0 FROM {} AS new WHERE true
+         ON CONFLICT (project, pipeline, session, version) DO NOTHING",
+        table(backend, 1, &columns)
+    );
+    execute(
+        tx,
+        sql,
+        vec![
+            rows(runs),
+            i64::from(RunState::Queued as i32).into(),
+            now.into(),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// Takes up to `limit` sessions that are due, until `until`; their runs are running from now on.
+pub(crate) async fn claim(
+    db: &Db,
+    owner: &str,
+    limit: usize,
+    now: i64,
+    until: i64,
+) -> Result<Vec<Work>> {
+    let tx = db.begin().await?;
+    let skip = if tx.get_database_backend() == DbBackend::Postgres {
+        " FOR UPDATE SKIP LOCKED"
+    } else {
+        ""
+    };
+    let sql = format!(
+        "UPDATE works SET lease = lease + 1, owner = $1, due = $2 WHERE session IN
+         (SELECT session FROM works WHERE state = 0 AND due <= $3 ORDER BY due LIMIT $4{skip}) RETURNING session, lease, attempts"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = all(
+        &tx,
+        sql,
+        vec![owner.into(), until.into(), now.into(), limit.into()],
+    )
+    .await?;
+    let mut works = Vec::with_capacity(found.len());
+    for row in &found {
+        let session: String = get(row, "session")?;
+        works.push(Work {
+            session: SessionName::parse(&session)?,
+            lease: get(row, "lease")?,
+            attempts: get(row, "attempts")?,
+        });
+    }
+    if !works.is_empty() {
+        let sessions = works
+            .iter()
+            .map(|work| json!([work.session.to_string()]))
+            .collect();
+        let sql = format!(
+            "UPDATE runs SET state = $2, start_time = CASE WHEN start_time = 0 THEN $3 ELSE start_time END
+             WHERE state = $4 AND session IN (SELECT session FROM {} AS taken)",
+            table(tx.get_database_backend(), 1, &[("session", Column::Text)])
+        );
+        let (running, queued) = (
+            i64::from(RunState::Running as i32),
+            i64::from(RunState::Queued as i32),
+        );
+        execute(
+            &tx,
+            sql,
+            vec![rows(sessions), running.into(), now.into(), queued.into()],
+        )
+        .await?;
+    }
+    db::commit(tx).await?;
+    Ok(works)
+}
+
+/// Holds everything that `owner` has for longer.
+pub(crate) async fn renew(
+    db: &Db,
+    owner: &str,
+    sessions: &[SessionName],
+    until: i64,
+) -> Result<()> {
+    let tx = db.begin().await?;
+    let held = sessions
+        .iter()
+        .map(|session| json!([session.to_string()]))
+        .collect();
+    let sql = format!(
+        "UPDATE works SET due = $2 WHERE state = 0 AND owner = $3 AND session IN (SELECT session FROM {} AS held)",
+        table(tx.get_database_backend(), 1, &[("session", Column::Text)])
+    );
+    execute(&tx, sql, vec![rows(held), until.into(), owner.into()]).await?;
+    db::commit(tx).await
+}
+
+/// Gives a session back, to be taken again at `due`.
+pub(crate) async fn release(db: &Db, work: &Work, attempts: i64, due: i64) -> Result<()> {
+    let tx = db.begin().await?;
+    let sql = "UPDATE works SET due = $3, attempts = $4, owner = '' WHERE session = $1 AND lease = $2 AND state = 0";
+    execute(
+        &tx,
+        sql,
+        vec![
+            work.session.to_string().into(),
+            work.lease.into(),
+            due.into(),
+            attempts.into(),
+        ],
+    )
+    .await?;
+    db::commit(tx).await
+}
+
+/// Ends all leases, at the start of the only process that can hold any.
+pub(crate) async fn take_over(db: &Db, now: i64) -> Result<()> {
+    let tx = db.begin().await?;
+    execute(
+        &tx,
+        "UPDATE works SET due = $1 WHERE state = 0 AND due > $1",
+        vec![now.into()],
+    )
+    .await?;
+    db::commit(tx).await
+}
+
+/// When the next session is due, if any waits.
+pub(crate) async fn next_due(db: &Db) -> Result<Option<i64>> {
+    let row = one(
+        db.reader(),
+        "SELECT due FROM works WHERE state = 0 ORDER BY due LIMIT 1",
+        vec![],
+    )
+    .await?;
+    row.map(|row| get(&row, "due")).transpose()
+}
