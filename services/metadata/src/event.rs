@@ -1,0 +1,151 @@
+//! The stream of events: read from the outbox as fast as whoever watches takes them, and otherwise waiting for a commit, not polling.
+
+use std::time::Duration;
+
+use futures::{Stream, stream};
+use granary_core::{Error, Result, id, name::quote};
+use granary_runtime::{db::Db, task::Tasks};
+use sea_orm::DbBackend;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Context,
+    store::event::{self as store, Event, Wanted},
+};
+
+/// The most events in one batch.
+const BATCH: usize = 500;
+/// How long another process's events may go unseen, should one write to the same PostgreSQL.
+const SAFETY: Duration = Duration::from_secs(5);
+
+/// Tells those who watch how far the stream goes.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    newest: watch::Sender<i64>,
+    stream: String,
+}
+
+impl Feed {
+    /// Reads how far the stream goes.
+    pub(crate) async fn open(db: &Db) -> Result<Self> {
+        let tx = db.begin().await?;
+        let proposal = id::new("");
+        let stream = store::stream(&tx, &proposal).await?;
+        let newest = store::newest(&tx).await?;
+        granary_runtime::db::commit(tx).await?;
+        Ok(Self { newest: watch::Sender::new(newest), stream })
+    }
+
+    /// Tells that events up to this one can be read.
+    pub(crate) fn advance(&self, newest: i64) {
+        self.newest.send_if_modified(|known| {
+            let further = newest > *known;
+            *known = newest.max(*known);
+            further
+        });
+    }
+
+    /// The token of a place in the stream.
+    pub(crate) fn token(&self, seq: i64) -> String {
+        format!("{}.{seq}", self.stream)
+    }
+
+    /// The place after which to go on; none is from now on.
+    pub(crate) fn place(&self, token: &str) -> Result<i64> {
+        let newest = *self.newest.borrow();
+        match token {
+            "" => return Ok(newest),
+            "0" => return Ok(0),
+            _ => {}
+        }
+        let place = token
+            .strip_prefix(&self.stream)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|digits| digits.parse::<i64>().ok());
+        place.filter(|place| *place <= newest).ok_or_else(|| {
+            let expected = "expected a resume_token of this server's stream, `0` for the oldest event, or nothing for what happens from now on";
+            Error::invalid("resume_token", format!("{expected}, got {}", quote(token)))
+        })
+    }
+}
+
+/// Looks for events that another process wrote, in PostgreSQL only: nobody else writes to a SQLite file.
+pub(crate) fn watch_over(context: &Context, tasks: &Tasks) {
+    if context.db.backend() != DbBackend::Postgres {
+        return;
+    }
+    let (context, stopping) = (context.clone(), tasks.stopping());
+    tasks.spawn("events of other processes", async move {
+        let mut ticks = tokio::time::interval(SAFETY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            match store::newest(context.db.reader()).await {
+                Ok(newest) => context.feed.advance(newest),
+                Err(error) => tracing::warn!(%error, "cannot look for new events"),
+            }
+        }
+    });
+}
+
+/// A batch of events, and the place after it.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub events: Vec<Event>,
+    pub place: i64,
+}
+
+struct Watcher {
+    context: Context,
+    wanted: Wanted,
+    newest: watch::Receiver<i64>,
+    stopping: CancellationToken,
+    place: i64,
+    begun: bool,
+}
+
+/// Streams what is wanted after a place, until the server stops. The first batch comes at once; each further one holds events.
+pub(crate) fn watch(
+    context: &Context,
+    wanted: Wanted,
+    place: i64,
+    stopping: CancellationToken,
+) -> impl Stream<Item = Result<Batch>> + Send + 'static {
+    let newest = context.feed.newest.subscribe();
+    let watcher = Watcher { context: context.clone(), wanted, newest, stopping, place, begun: false };
+    stream::unfold(Some(watcher), |watcher| async {
+        let mut watcher = watcher?;
+        match watcher.next().await {
+            Ok(Some(batch)) => Some((Ok(batch), Some(watcher))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Result<Option<Batch>> {
+        loop {
+            let newest = *self.newest.borrow_and_update();
+            let mut events = Vec::new();
+            if newest > self.place {
+                events = store::after(self.context.db.reader(), &self.wanted, self.place, newest, BATCH).await?;
+                // A full batch may not be all; otherwise everything up to the newest was looked at.
+                self.place = events.last().filter(|_| events.len() == BATCH).map_or(newest, |last| last.seq);
+            }
+            if !events.is_empty() || !self.begun {
+                self.begun = true;
+                return Ok(Some(Batch { events, place: self.place }));
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return Ok(None),
+                changed = self.newest.changed() => if changed.is_err() { return Ok(None) },
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The Metadata service: everything that people name and query, and the stream of what changes.
+//!
+//! It calls nobody. Writes of many callers share transactions, and each change emits its event in the transaction that makes it.
+
+mod asset;
+mod check;
+mod dataset;
+mod event;
+mod grpc;
+mod label;
+mod lane;
+mod migration;
+mod project;
+mod session;
+mod snapshot;
+mod state;
+mod store;
+mod token;
+
+use std::sync::Arc;
+
+use granary_core::{
+    Result,
+    clock::{SharedClock, to_micros},
+    layout::Layout,
+};
+use granary_runtime::{
+    auth::Issuer,
+    db::{Db, DatabaseUrl},
+    task::Tasks,
+};
+use tonic::service::RoutesBuilder;
+
+/// What the service is made of.
+#[derive(Clone)]
+pub struct Options {
+    /// Where its tables are.
+    pub database: DatabaseUrl,
+    /// Where bytes lie, for the URIs that it tells.
+    pub layout: Layout,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Who issues tokens; none where tokens come from elsewhere.
+    pub issuer: Option<Issuer>,
+}
+
+impl Options {
+    /// Opens the database, makes the project `default` if it is missing, and starts what runs in the background.
+    pub async fn build(self, tasks: &Tasks) -> Result<Metadata> {
+        let db = Db::open::<migration::Migrator>(&self.database, "metadata").await?;
+        let feed = event::Feed::open(&db).await?;
+        let context = Arc::new(Shared { db, layout: self.layout, clock: self.clock, feed });
+        event::watch_over(&context, tasks);
+        project::ensure_default(&context).await?;
+        Ok(Metadata { services: grpc::Services::new(&context, tasks, self.issuer), context })
+    }
+}
+
+/// The running service.
+#[derive(Clone)]
+pub struct Metadata {
+    context: Context,
+    services: grpc::Services,
+}
+
+impl Metadata {
+    /// Adds its gRPC services.
+    pub fn mount(&self, routes: &mut RoutesBuilder) {
+        self.services.mount(routes);
+    }
+
+    /// Whether it can answer: fails if its database does not.
+    pub async fn check(&self) -> Result<()> {
+        self.context.db.check().await
+    }
+}
+
+/// What all parts of the service share.
+struct Shared {
+    db: Db,
+    layout: Layout,
+    clock: SharedClock,
+    feed: event::Feed,
+}
+
+type Context = Arc<Shared>;
+
+impl Shared {
+    /// The time now, in microseconds since 1970.
+    fn now(&self) -> i64 {
+        to_micros(self.clock.now())
+    }
+}
