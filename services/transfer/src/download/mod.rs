@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use granary_core::{
     Error, Result,
     name::{AssetName, ProjectName},
@@ -140,17 +140,17 @@ struct Run<'a> {
 impl Run<'_> {
     async fn all(&self, wanted: Vec<Wanted>) -> Result<()> {
         let missing = futures::stream::iter(wanted)
-            .map(|file| self.unless_present(file))
+            .map(|file| self.unless_present(file).boxed())
             .buffer_unordered(4)
-            .try_filter_map(|file| async move { Ok(file) });
+            .try_filter_map(|file| futures::future::ready(Ok(file)));
         let signed = batches(missing, BATCH, Duration::from_millis(30))
-            .map(|batch| self.sign(batch))
+            .map(|batch| self.sign(batch).boxed())
             .buffer_unordered(2);
         let each = signed
             .map_ok(|batch| futures::stream::iter(batch.into_iter().map(Ok)))
             .try_flatten();
         let fetched = each
-            .map_ok(|(file, get)| self.fetch(file, get))
+            .map_ok(|(file, get)| self.fetch(file, get).boxed())
             .try_buffer_unordered(self.downloader.options.concurrency.max(1));
         fetched.try_collect::<()>().await
     }

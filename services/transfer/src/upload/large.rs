@@ -1,7 +1,7 @@
 //! Sending a large file in parts. What the store has of it is not sent again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io,
     sync::{
         Arc,
@@ -11,7 +11,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use granary_core::{Error, Result};
 use granary_proto::storage::v1::{PartToSign, SignUploadPartsRequest, SignedRequest, Upload};
 use reqwest::Body;
@@ -74,20 +74,35 @@ impl Run<'_> {
         let reader = open(&hashed.origin).await?;
         let parts = missing(file.file.size, &hashed, upload);
         self.count_skipped(file.file.size - parts.iter().map(|part| part.size).sum::<u64>());
-        let groups: Vec<Vec<Part>> = parts.chunks(SIGNED).map(<[Part]>::to_vec).collect();
-        let signed = stream::iter(groups)
-            .then(|group| self.sign(&upload.name, group))
-            .map_ok(|group| stream::iter(group.into_iter().map(Ok)))
-            .try_flatten();
-        let sends = signed
-            .map_ok(|(part, put)| self.send_part(&upload.name, reader.clone(), part, put))
-            .try_buffer_unordered(PARTS);
-        let result = sends.try_collect::<()>().await;
+        let result = self.send_missing(&upload.name, reader, parts).await;
         same(&hashed.origin).await?;
         match result {
             Ok(()) => Ok(Some(Sent::Arrived(file.file.clone(), upload.name.clone()))),
             Err(Stop::Begun(reason)) => Ok(Some(Sent::Lost(file.file.clone(), refused(&reason)))),
             Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn send_missing(&self, name: &str, reader: Reader, parts: Vec<Part>) -> Result<(), Stop> {
+        let mut parts = parts.into_iter();
+        let (mut signed, mut sending) = (VecDeque::new(), FuturesUnordered::new());
+        loop {
+            while sending.len() < PARTS {
+                if signed.is_empty() {
+                    signed.extend(
+                        self.sign(name, parts.by_ref().take(SIGNED).collect())
+                            .await?,
+                    );
+                }
+                let Some((part, put)) = signed.pop_front() else {
+                    break;
+                };
+                sending.push(self.send_part(name, reader.clone(), part, put));
+            }
+            match sending.next().await {
+                Some(sent) => sent?,
+                None => return Ok(()),
+            }
         }
     }
 
@@ -111,6 +126,9 @@ impl Run<'_> {
     }
 
     async fn sign(&self, name: &str, parts: Vec<Part>) -> Result<Vec<(Part, SignedRequest)>, Stop> {
+        if parts.is_empty() {
+            return Ok(vec![]);
+        }
         let to_sign = parts
             .iter()
             .map(|part| PartToSign {

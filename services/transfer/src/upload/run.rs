@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use granary_core::{Error, Result, name::SessionName};
 use granary_proto::{
     MAX_MESSAGE_BYTES,
@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
 
     async fn prepare_all(&self, files: Vec<File>, next: mpsc::Sender<Prepared>) -> Result<()> {
         let mut prepared = futures::stream::iter(files)
-            .map(|file| self.prepare(file))
+            .map(|file| self.prepare(file).boxed())
             .buffer_unordered(READERS);
         while let Some(file) = prepared.next().await {
             if next.send(file?).await.is_err() {
@@ -141,7 +141,7 @@ impl<'a> Run<'a> {
         next: mpsc::Sender<(Prepared, Upload)>,
     ) -> Result<()> {
         let created = batches(ReceiverStream::new(files), BATCH, CREATE_WAIT)
-            .map(|batch| self.create(batch))
+            .map(|batch| self.create(batch).boxed())
             .buffer_unordered(2);
         tokio::pin!(created);
         while let Some(batch) = created.next().await {
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
         next: mpsc::Sender<Sent>,
     ) -> Result<()> {
         let mut sent = ReceiverStream::new(files)
-            .map(|(file, upload)| self.send(file, upload))
+            .map(|(file, upload)| self.send(file, upload).boxed())
             .buffer_unordered(self.options.concurrency.max(1));
         while let Some(outcome) = sent.next().await {
             if let Some(outcome) = outcome?
@@ -174,7 +174,7 @@ impl<'a> Run<'a> {
 
     async fn confirm_all(&self, sent: mpsc::Receiver<Sent>) -> Result<Lost> {
         let confirmed = batches(ReceiverStream::new(sent), BATCH, CONFIRM_WAIT)
-            .map(|batch| self.confirm(batch))
+            .map(|batch| self.confirm(batch).boxed())
             .buffer_unordered(2);
         tokio::pin!(confirmed);
         let mut lost = Vec::new();
