@@ -1,0 +1,40 @@
+//! The suite on the embedded endpoint, and on the server that `GRANARY_TEST_S3` names.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests spawn, and are told by the environment which server to try"
+)]
+
+mod common;
+
+use granary_s3::conformance::{self, Target};
+
+macro_rules! embedded {
+    ($($module:ident::$name:ident,)*) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let root = tempfile::tempdir().unwrap();
+                let server = super::common::Embedded::start(root.path()).await;
+                granary_s3::conformance::$module::$name(&server.target).await;
+                server.stop().await;
+            })*
+        }
+    };
+}
+
+granary_s3::for_each_conformance_case!(embedded);
+
+/// `GRANARY_TEST_S3=http://key:secret@127.0.0.1:9000/prefix`
+#[tokio::test]
+async fn the_named_server_passes_every_case() {
+    let Ok(url) = std::env::var("GRANARY_TEST_S3") else {
+        println!("skipped: GRANARY_TEST_S3 names no server");
+        return;
+    };
+    let target =
+        Target::parse(&url).expect("GRANARY_TEST_S3 is http://key:secret@host:port/prefix");
+    for case in conformance::cases() {
+        println!("{}", case.name);
+        (case.run)(&target).await;
+    }
+}
