@@ -1,0 +1,285 @@
+//! One attempt at a job: inputs, program, outputs.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use granary_core::{Error, Result, name::{JobName, ProjectName}, units};
+use granary_proto::job::v1::{Entrypoint, FailureClass, Job, JobFinish, JobState, Lease};
+use granary_runtime::Link;
+use granary_transfer::{Downloader, NoProgress, Wanted};
+use tokio::sync::mpsc;
+
+use crate::{
+    board::{Held, Why},
+    environment,
+    folder::{Root, Working},
+    inputs,
+    launch::{Ending, Exit, Launch, Program},
+    output,
+    outputs::{self, Kind, Sender},
+};
+
+/// How many pieces of output may lie between program and log.
+const PIECES: usize = 8;
+/// How long the last output may take to reach the service; all of it is in the log session anyway.
+const FLUSH: Duration = Duration::from_secs(10);
+const MAX_MESSAGE: usize = 4000;
+
+/// What attempts share.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub metadata: Link,
+    pub downloader: Downloader,
+    pub sender: Sender,
+    pub launcher: Box<dyn Launch>,
+    pub root: Root,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Default)]
+struct Outcome {
+    failure: FailureClass,
+    message: String,
+    exit_code: i32,
+    peak: u64,
+    outputs: BTreeMap<String, String>,
+    handed_back: bool,
+}
+
+impl Outcome {
+    fn failed(failure: FailureClass, message: impl Into<String>) -> Self {
+        Self { failure, message: message.into(), exit_code: -1, ..Self::default() }
+    }
+
+    fn infrastructure(what: &str, error: &Error) -> Self {
+        let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        tracing::warn!(%error, cause, what);
+        Self::failed(FailureClass::Infrastructure, format!("{what}: {error}"))
+    }
+
+    /// What comes of a stop from outside, whatever was being done.
+    fn stopped(why: Why) -> Self {
+        match why {
+            Why::Cancelled => Self::failed(FailureClass::Cancelled, "it was cancelled"),
+            Why::Worker | Why::Lost => {
+                Self { handed_back: true, ..Self::failed(FailureClass::Infrastructure, "the worker stopped: the job is queued again") }
+            }
+        }
+    }
+}
+
+/// Makes an attempt; what to tell the service, or nothing if the job belongs to somebody else by now.
+pub(crate) async fn run(tools: &Tools, held: &Arc<Held>, lease: Lease) -> Option<JobFinish> {
+    let job = lease.job.unwrap_or_default();
+    let attempt = Attempt { tools, held, entrypoint: lease.entrypoint.unwrap_or_default(), number: lease.attempt, job };
+    let outcome = match JobName::parse(&attempt.job.name) {
+        Ok(name) => attempt.run(&name).await,
+        Err(error) => Outcome::infrastructure("the lease is not understood", &error),
+    };
+    // What the program said last should be there when the job is seen to have ended.
+    let _ = tokio::time::timeout(FLUSH, held.flushed()).await;
+    if held.why() == Some(Why::Lost) {
+        return None;
+    }
+    tracing::info!(job = held.job, attempt = attempt.number, failure = ?outcome.failure, message = outcome.message, "attempt ended");
+    Some(JobFinish {
+        job: held.job.clone(),
+        lease_number: held.lease,
+        failure: outcome.failure.into(),
+        message: outcome.message.chars().take(MAX_MESSAGE / 4).collect(),
+        exit_code: outcome.exit_code,
+        peak_memory_bytes: i64::try_from(outcome.peak).unwrap_or(i64::MAX),
+        outputs: outcome.outputs,
+        handed_back: outcome.handed_back,
+    })
+}
+
+struct Attempt<'a> {
+    tools: &'a Tools,
+    held: &'a Arc<Held>,
+    job: Job,
+    entrypoint: Entrypoint,
+    number: i32,
+}
+
+impl Attempt<'_> {
+    async fn run(&self, name: &JobName) -> Outcome {
+        let working = match self.tools.root.attempt(name, self.number) {
+            Ok(working) => working,
+            Err(error) => return Outcome::failed(FailureClass::Infrastructure, format!("cannot make a working folder: {error}")),
+        };
+        let prepared = tokio::select! {
+            prepared = self.prepare(name, &working) => prepared,
+            () = self.held.stop.cancelled() => Err(self.stopped()),
+        };
+        let outcome = match prepared {
+            Ok(()) => self.run_program(name, &working).await,
+            Err(outcome) => outcome,
+        };
+        // Large folders take a while to remove.
+        let _ = tokio::task::spawn_blocking(move || drop(working)).await;
+        outcome
+    }
+
+    fn stopped(&self) -> Outcome {
+        Outcome::stopped(self.held.why().unwrap_or(Why::Worker))
+    }
+
+    async fn prepare(&self, name: &JobName, working: &Working) -> Result<(), Outcome> {
+        let files = working.files();
+        let places = inputs::resolve(&self.tools.metadata, &self.job, &self.entrypoint).await.map_err(|failure| match failure {
+            inputs::Failure::Final(message) => Outcome::failed(FailureClass::Application, message),
+            inputs::Failure::Passing(error) => Outcome::infrastructure("cannot list the inputs", &error),
+        })?;
+        let folders: Vec<String> = self
+            .entrypoint
+            .handler
+            .iter()
+            .flat_map(|handler| handler.files_down.values().chain(handler.files_up.values()))
+            .cloned()
+            .collect();
+        let wanted: Vec<Wanted> = places
+            .iter()
+            .map(|(place, file)| Wanted {
+                asset: file.asset.clone(),
+                to: files.join(place),
+                size_bytes: file.size_bytes,
+                sha256: file.sha256.clone(),
+            })
+            .collect();
+        let made = tokio::task::spawn_blocking(move || inputs::make_folders(&files, folders.into_iter(), places.into_keys())).await;
+        if let Ok(Err(error)) = made {
+            return Err(Outcome::failed(FailureClass::Infrastructure, format!("cannot make the folders of the inputs: {error}")));
+        }
+        let project = ProjectName { project: name.project.clone() };
+        let fetched = if wanted.is_empty() { Ok(()) } else { self.tools.downloader.download(&project, wanted, &NoProgress).await.map(drop) };
+        fetched.map_err(|error| Outcome::infrastructure("cannot fetch the inputs", &error))
+    }
+
+    async fn run_program(&self, name: &JobName, working: &Working) -> Outcome {
+        let resources = self.job.resources.unwrap_or_default();
+        let program = Program {
+            folder: working.path().to_owned(),
+            arguments: environment::arguments(&self.entrypoint, &self.job),
+            environment: environment::variables(&self.entrypoint, &self.job, self.number),
+            memory_bytes: u64::try_from(resources.memory_bytes).unwrap_or_default(),
+            timeout: resources.timeout.and_then(|timeout| timeout.try_into().ok()).unwrap_or(Duration::from_secs(3600)),
+        };
+        self.held.progress(JobState::Running);
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let log = working.log();
+        let (exit, kept) = tokio::join!(
+            self.tools.launcher.run(&program, sender, self.held.stop.clone()),
+            output::take(&log, self.held, receiver, None)
+        );
+        if let Err(error) = kept {
+            tracing::warn!(%error, job = self.held.job, "the program's output was not kept");
+        }
+        let exit = match exit {
+            Ok(exit) => exit,
+            Err(error) => return Outcome::infrastructure("cannot start the program", &error),
+        };
+        let outcome = self.judge(&program, exit);
+        self.held.progress(JobState::Finishing);
+        self.collect(name, working, outcome).await
+    }
+
+    fn judge(&self, program: &Program, exit: Exit) -> Outcome {
+        let (peak, limit) = (exit.peak_memory_bytes, program.memory_bytes);
+        let outcome = match exit.ending {
+            Ending::Exited(0) => Outcome::default(),
+            Ending::Exited(code) => {
+                let message = format!("the program exited with code {code}: its log may say why");
+                Outcome { exit_code: code, ..Outcome::failed(FailureClass::Application, message) }
+            }
+            Ending::Signalled(9) => {
+                let message = "the program was killed (signal 9), and not by this worker: perhaps the machine had no memory left";
+                Outcome::failed(FailureClass::Application, message)
+            }
+            Ending::Signalled(signal) => {
+                Outcome::failed(FailureClass::Application, format!("the program ended by signal {signal}: its log may say why"))
+            }
+            Ending::TimedOut => {
+                let message = format!("ran longer than {}: raise resources.timeout", units::format_duration(program.timeout));
+                Outcome::failed(FailureClass::Timeout, message)
+            }
+            Ending::OutOfMemory => {
+                let (used, limit) = (units::human_bytes(peak), units::human_bytes(limit));
+                Outcome::failed(FailureClass::OutOfMemory, format!("used {used} of {limit}: raise resources.memory"))
+            }
+            Ending::Stopped => self.stopped(),
+        };
+        Outcome { peak, ..outcome }
+    }
+
+    /// Sends back what the program made: all of it after a success, only its logs otherwise.
+    async fn collect(&self, name: &JobName, working: &Working, mut outcome: Outcome) -> Outcome {
+        if outcome.handed_back {
+            return outcome;
+        }
+        let succeeded = outcome.failure == FailureClass::Unspecified;
+        let mut notes = Vec::new();
+        if succeeded {
+            for kind in [Kind::Output, Kind::Artifact] {
+                let found = self.find(kind, working).await;
+                notes.extend(found.notes);
+                match self.send(name, kind, found.files).await {
+                    Ok(sent) => outcome.outputs.extend(sent),
+                    Err(stopped) => return Outcome { peak: outcome.peak, ..stopped },
+                }
+            }
+        }
+        let mut logs = self.find(Kind::Log, working).await;
+        notes.append(&mut logs.notes);
+        self.note(working, &notes).await;
+        if tokio::fs::try_exists(working.log()).await.unwrap_or_default() {
+            // A program's own file of that name goes before.
+            let free = ["stdout.log", "stdout.granary.log"].into_iter().find(|path| !logs.files.contains_key(*path));
+            logs.files.extend(free.map(|path| (path.to_owned(), working.log())));
+        }
+        match self.send(name, Kind::Log, logs.files).await {
+            Ok(sent) => outcome.outputs.extend(sent),
+            // Why the program failed matters more than that its log is lost.
+            Err(_) if !succeeded => {}
+            Err(stopped) => return Outcome { peak: outcome.peak, ..stopped },
+        }
+        outcome
+    }
+
+    async fn find(&self, kind: Kind, working: &Working) -> outputs::Found {
+        match outputs::folder(&self.entrypoint, kind, &working.files()) {
+            Some(folder) => tokio::task::spawn_blocking(move || outputs::find(&folder)).await.unwrap_or_default(),
+            None => outputs::Found::default(),
+        }
+    }
+
+    /// Adds what was left out to the program's output, where people look.
+    async fn note(&self, working: &Working, notes: &[String]) {
+        if notes.is_empty() {
+            return;
+        }
+        let text: String = notes.iter().take(100).map(|note| format!("[{note}]\n")).collect();
+        self.held.write(text.as_bytes()).await;
+        let mut file = tokio::fs::OpenOptions::new().append(true).open(working.log()).await;
+        if let Ok(file) = &mut file {
+            use tokio::io::AsyncWriteExt as _;
+            let _ = file.write_all(text.as_bytes()).await;
+            let _ = file.flush().await;
+        }
+    }
+
+    async fn send(&self, name: &JobName, kind: Kind, files: BTreeMap<String, PathBuf>) -> Result<Option<(String, String)>, Outcome> {
+        // A cancelled job still gives its log; for any other reason to stop, nothing more is sent.
+        let halt = async {
+            self.held.stop.cancelled().await;
+            if self.held.why() == Some(Why::Cancelled) && kind == Kind::Log {
+                std::future::pending::<()>().await;
+            }
+        };
+        let sent = tokio::select! {
+            sent = self.tools.sender.send(&self.job, name, self.number, kind, files) => sent,
+            () = halt => return Err(self.stopped()),
+        };
+        let session = sent.map_err(|error| Outcome::infrastructure(&format!("cannot store what it made ({})", kind.key()), &error))?;
+        Ok(session.map(|session| (kind.key().to_owned(), session.to_string())))
+    }
+}
