@@ -26,7 +26,12 @@ pub struct Args {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3_listen: Option<SocketAddr>,
     /// sqlite:DIR or postgres://USER:PASSWORD@HOST:PORT/DATABASE [default: SQLite in the data directory].
-    #[arg(long, env = "GRANARY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "GRANARY_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database_url: Option<String>,
     /// s3://BUCKET-PREFIX?endpoint=http://HOST:PORT, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set [default: the embedded store in the
@@ -53,7 +58,12 @@ pub struct Args {
     #[arg(long, env = "AWS_ACCESS_KEY_ID", hide = true)]
     #[serde(skip)]
     access_key: Option<String>,
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide = true, hide_env_values = true)]
+    #[arg(
+        long,
+        env = "AWS_SECRET_ACCESS_KEY",
+        hide = true,
+        hide_env_values = true
+    )]
     #[serde(skip)]
     secret_key: Option<String>,
 }
@@ -137,13 +147,21 @@ impl Args {
         }));
         if let Some(file) = &self.config {
             if !file.is_file() {
-                return Err(Error::invalid("config", format!("cannot read the file {}", file.display())));
+                return Err(Error::invalid(
+                    "config",
+                    format!("cannot read the file {}", file.display()),
+                ));
             }
             layers = layers.merge(Toml::file_exact(file));
         }
-        let layered: Layered =
-            layers.merge(Serialized::defaults(&self)).extract().map_err(|error| Error::invalid("config", error.to_string()))?;
-        let object_store = layered.object_store.map(|url| with_keys(url, self.access_key, self.secret_key)).transpose()?;
+        let layered: Layered = layers
+            .merge(Serialized::defaults(&self))
+            .extract()
+            .map_err(|error| Error::invalid("config", error.to_string()))?;
+        let object_store = layered
+            .object_store
+            .map(|url| with_keys(url, self.access_key, self.secret_key))
+            .transpose()?;
         Ok(Settings {
             data_dir: layered.data_dir,
             listen: layered.listen,
@@ -155,16 +173,32 @@ impl Args {
             log_format: match layered.log_format.as_str() {
                 "text" => Format::Text,
                 "json" => Format::Json,
-                other => return Err(Error::invalid("log_format", format!("expected text or json, got {other:?}"))),
+                other => {
+                    return Err(Error::invalid(
+                        "log_format",
+                        format!("expected text or json, got {other:?}"),
+                    ));
+                }
             },
         })
     }
 }
 
-fn with_keys(url: String, access_key: Option<String>, secret_key: Option<String>) -> Result<ObjectStoreSettings> {
+fn with_keys(
+    url: String,
+    access_key: Option<String>,
+    secret_key: Option<String>,
+) -> Result<ObjectStoreSettings> {
     match (access_key, secret_key) {
-        (Some(access_key), Some(secret_key)) => Ok(ObjectStoreSettings { url, access_key, secret_key: Secret::new(secret_key) }),
-        _ => Err(Error::invalid("object_store", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")),
+        (Some(access_key), Some(secret_key)) => Ok(ObjectStoreSettings {
+            url,
+            access_key,
+            secret_key: Secret::new(secret_key),
+        }),
+        _ => Err(Error::invalid(
+            "object_store",
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+        )),
     }
 }
 
@@ -176,8 +210,16 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("granary.toml");
-        std::fs::write(&file, "listen = \"127.0.0.1:1\"\ns3_listen = \"127.0.0.1:2\"\n").unwrap();
-        let args = Args { config: Some(file), listen: Some("127.0.0.1:3".parse().unwrap()), ..Args::default() };
+        std::fs::write(
+            &file,
+            "listen = \"127.0.0.1:1\"\ns3_listen = \"127.0.0.1:2\"\n",
+        )
+        .unwrap();
+        let args = Args {
+            config: Some(file),
+            listen: Some("127.0.0.1:3".parse().unwrap()),
+            ..Args::default()
+        };
         let settings = args.settle().unwrap();
         assert_eq!((settings.listen.port(), settings.s3_listen.port()), (3, 2));
         assert_eq!(settings.log, "info");
@@ -188,15 +230,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("granary.toml");
         std::fs::write(&file, "lisen = \"127.0.0.1:1\"\n").unwrap();
-        let error = Args { config: Some(file), ..Args::default() }.settle().unwrap_err().to_string();
+        let error = Args {
+            config: Some(file),
+            ..Args::default()
+        }
+        .settle()
+        .unwrap_err()
+        .to_string();
         assert!(error.contains("lisen"), "{error}");
-        let missing = Args { config: Some("nowhere.toml".into()), ..Args::default() }.settle().unwrap_err().to_string();
+        let missing = Args {
+            config: Some("nowhere.toml".into()),
+            ..Args::default()
+        }
+        .settle()
+        .unwrap_err()
+        .to_string();
         assert!(missing.contains("nowhere.toml"), "{missing}");
     }
 
     #[test]
     fn an_outside_store_needs_keys() {
-        let error = Args { object_store: Some("s3://lab".into()), ..Args::default() }.settle().unwrap_err().to_string();
+        let error = Args {
+            object_store: Some("s3://lab".into()),
+            ..Args::default()
+        }
+        .settle()
+        .unwrap_err()
+        .to_string();
         assert!(error.contains("AWS_ACCESS_KEY_ID"), "{error}");
     }
 }

@@ -35,9 +35,16 @@ impl DataDir {
     /// Opens a data directory, and makes it at first start.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |error: std::io::Error| {
-            Error::precondition(path.display(), format!("cannot use it as data directory ({error}): give another with --data-dir"))
+            Error::precondition(
+                path.display(),
+                format!("cannot use it as data directory ({error}): give another with --data-dir"),
+            )
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
         let lock = lock(path).map_err(|error| match error {
             LockError::Io(error) => failed(error),
             LockError::Held(holder) => Error::precondition(
@@ -46,7 +53,10 @@ impl DataDir {
             ),
         })?;
         check_format(path)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// A path in it.
@@ -71,13 +81,23 @@ impl DataDir {
         let lasting = fs::read_to_string(&file)
             .ok()
             .and_then(|token| issuer.verifier().verify(token.trim()).ok())
-            .is_some_and(|principal| principal.expires > now.saturating_add_unsigned(RENEW_BEFORE.as_secs()));
+            .is_some_and(|principal| {
+                principal.expires > now.saturating_add_unsigned(RENEW_BEFORE.as_secs())
+            });
         if lasting {
             return Ok(());
         }
-        let (token, _) = issuer.issue("local-administrator", Role::Administrator, LOCAL_TOKEN_LIFETIME)?;
-        write_private(&file, format!("{token}\n").as_bytes())
-            .map_err(|error| Error::precondition(file.display(), format!("cannot write the local administrator's token: {error}")))
+        let (token, _) = issuer.issue(
+            "local-administrator",
+            Role::Administrator,
+            LOCAL_TOKEN_LIFETIME,
+        )?;
+        write_private(&file, format!("{token}\n").as_bytes()).map_err(|error| {
+            Error::precondition(
+                file.display(),
+                format!("cannot write the local administrator's token: {error}"),
+            )
+        })
     }
 
     /// The keys of the embedded store, made at first start, in the form that the aws command and boto3 read.
@@ -108,9 +128,15 @@ fn random_text() -> String {
 
 fn parse_keys(text: &str) -> Option<StoreKeys> {
     let value = |key: &str| {
-        text.lines().filter_map(|line| line.split_once('=')).find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
+        text.lines()
+            .filter_map(|line| line.split_once('='))
+            .find(|(name, _)| name.trim() == key)
+            .map(|(_, value)| value.trim().to_owned())
     };
-    Some(StoreKeys { access_key: value("aws_access_key_id")?, secret_key: value("aws_secret_access_key")? })
+    Some(StoreKeys {
+        access_key: value("aws_access_key_id")?,
+        secret_key: value("aws_secret_access_key")?,
+    })
 }
 
 enum LockError {
@@ -132,11 +158,18 @@ fn lock(path: &Path) -> Result<File, LockError> {
             let mut holder = String::new();
             let _ = file.take(20).read_to_string(&mut holder);
             let holder = holder.trim();
-            return Err(LockError::Held(if holder.is_empty() { String::new() } else { format!(" (process {holder})") }));
+            return Err(LockError::Held(if holder.is_empty() {
+                String::new()
+            } else {
+                format!(" (process {holder})")
+            }));
         }
         Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
     }
-    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id())).map_err(LockError::Io)?;
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| write!(file, "{}", std::process::id()))
+        .map_err(LockError::Io)?;
     Ok(file)
 }
 
@@ -145,18 +178,29 @@ fn check_format(path: &Path) -> Result<()> {
     let found = match fs::read_to_string(&file) {
         Ok(text) => text.trim().parse::<u32>().ok(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return write_private(&file, format!("{FORMAT}\n").as_bytes())
-                .map_err(|error| Error::precondition(file.display(), format!("cannot be written: {error}")));
+            return write_private(&file, format!("{FORMAT}\n").as_bytes()).map_err(|error| {
+                Error::precondition(file.display(), format!("cannot be written: {error}"))
+            });
         }
-        Err(error) => return Err(Error::precondition(file.display(), format!("cannot be read: {error}"))),
+        Err(error) => {
+            return Err(Error::precondition(
+                file.display(),
+                format!("cannot be read: {error}"),
+            ));
+        }
     };
     match found {
         Some(found) if found <= FORMAT => Ok(()),
         Some(found) => Err(Error::precondition(
             path.display(),
-            format!("a newer version of granary wrote this data directory (format {found}, this version knows up to {FORMAT}): start that version"),
+            format!(
+                "a newer version of granary wrote this data directory (format {found}, this version knows up to {FORMAT}): start that version"
+            ),
         )),
-        None => Err(Error::precondition(file.display(), "expected the number of the data directory's format: restore the file from a backup")),
+        None => Err(Error::precondition(
+            file.display(),
+            "expected the number of the data directory's format: restore the file from a backup",
+        )),
     }
 }
 
@@ -170,7 +214,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = DataDir::open(folder.path()).unwrap();
         let error = DataDir::open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())) && error.contains("--data-dir"), "{error}");
+        assert!(
+            error.contains(&format!("process {}", std::process::id()))
+                && error.contains("--data-dir"),
+            "{error}"
+        );
         drop(first);
         DataDir::open(folder.path()).unwrap();
     }

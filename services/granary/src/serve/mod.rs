@@ -17,7 +17,8 @@ pub use platform::Platform;
 /// Runs until SIGTERM or SIGINT, then lets what is in progress end.
 pub async fn run(args: Args) -> Result<()> {
     let settings = args.settle()?;
-    telemetry::init(&settings.log, settings.log_format).map_err(|error| Error::invalid("log", error))?;
+    telemetry::init(&settings.log, settings.log_format)
+        .map_err(|error| Error::invalid("log", error))?;
     let signal = signals()?;
     let platform = Platform::start(settings).await?;
     announce(&platform)?;
@@ -36,13 +37,19 @@ fn announce(platform: &Platform) -> Result<()> {
         "serving"
     );
     let mut out = std::io::stdout().lock();
-    writeln!(out, "ready").and_then(|()| out.flush()).map_err(|error| Error::internal("writing to standard output", error))
+    writeln!(out, "ready")
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::internal("writing to standard output", error))
 }
 
 fn signals() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).map_err(|error| Error::internal("listening for signals", error));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let listen =
+        |kind| signal(kind).map_err(|error| Error::internal("listening for signals", error));
+    let (mut terminate, mut interrupt) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

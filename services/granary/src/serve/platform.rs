@@ -1,11 +1,6 @@
 //! Puts the four services together in one process: each gets its database and links to those that it may call.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use granary_core::{Error, Result, clock::SystemClock};
 use granary_proto::job::v1::Resources;
@@ -44,21 +39,38 @@ impl Platform {
         granary_runtime::install_tls();
         let data = DataDir::open(&settings.data_dir)?;
         let listener = server::bind(settings.listen, "server", "--listen").await?;
-        let address = listener.local_addr().map_err(|error| Error::internal("listening", error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Error::internal("listening", error))?;
         let (services, store_tasks) = (Tasks::new(), Tasks::new());
         let objects = store::open(&settings, &data, &store_tasks).await?;
         let endpoint = objects.public_endpoint.clone();
         let issuer = data.issuer()?;
         data.ensure_token(&issuer)?;
         let auth = AuthLayer::new(issuer.verifier());
-        let routes = Composition { settings: &settings, data: &data, tasks: &services, issuer, auth: &auth, objects }.build().await?;
+        let routes = Composition {
+            settings: &settings,
+            data: &data,
+            tasks: &services,
+            issuer,
+            auth: &auth,
+            objects,
+        }
+        .build()
+        .await?;
         let stop = services.stopping();
         services.spawn("grpc", async move {
             if let Err(error) = server::run(listener, routes, auth, stop).await {
                 tracing::error!(%error, "the gRPC server stopped");
             }
         });
-        Ok(Self { data, address, objects: endpoint, services, store: store_tasks })
+        Ok(Self {
+            data,
+            address,
+            objects: endpoint,
+            services,
+            store: store_tasks,
+        })
     }
 
     /// Where gRPC calls are answered.
@@ -118,18 +130,25 @@ impl Composition<'_> {
             write_expiry: WRITE_EXPIRY,
             read_expiry: READ_EXPIRY,
         }
-        .build(self.tasks, self.link(&metadata, "service:storage", Role::Service))
+        .build(
+            self.tasks,
+            self.link(&metadata, "service:storage", Role::Service),
+        )
         .await?;
         storage.mount(&mut all);
         let storage = self.served(|routes| storage.mount(routes));
 
-        let jobs = granary_job::Options { database: self.database()?, clock: clock(), lease: LEASE }
-            .build(
-                self.tasks,
-                self.link(&metadata, "service:job", Role::Service),
-                self.link(&storage, "service:job", Role::Service),
-            )
-            .await?;
+        let jobs = granary_job::Options {
+            database: self.database()?,
+            clock: clock(),
+            lease: LEASE,
+        }
+        .build(
+            self.tasks,
+            self.link(&metadata, "service:job", Role::Service),
+            self.link(&storage, "service:job", Role::Service),
+        )
+        .await?;
         jobs.mount(&mut all);
         let jobs = self.served(|routes| jobs.mount(routes));
 
@@ -148,7 +167,9 @@ impl Composition<'_> {
         pipeline.mount(&mut all);
 
         self.start_worker(&jobs, &metadata, &storage);
-        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        health
+            .set_service_status("", tonic_health::ServingStatus::Serving)
+            .await;
         Ok(all.routes())
     }
 
@@ -166,7 +187,10 @@ impl Composition<'_> {
     }
 
     fn link(&self, served: &granary_runtime::link::Served, subject: &str, role: Role) -> Link {
-        Link::local(served.clone(), TokenSource::renewed(self.issuer.clone(), subject, role))
+        Link::local(
+            served.clone(),
+            TokenSource::renewed(self.issuer.clone(), subject, role),
+        )
     }
 
     fn start_worker(
@@ -200,7 +224,21 @@ fn machine() -> Resources {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let memory_bytes = std::fs::read_to_string("/proc/meminfo")
         .ok()
-        .and_then(|text| text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<i64>().ok()))
+        .and_then(|text| {
+            text.lines().find_map(|line| {
+                line.strip_prefix("MemTotal:")?
+                    .trim()
+                    .strip_suffix("kB")?
+                    .trim()
+                    .parse::<i64>()
+                    .ok()
+            })
+        })
         .map_or(2 << 30, |kib| kib * 1024);
-    Resources { memory_bytes, cpus: u32::try_from(cpus).unwrap_or(1).into(), gpus: 0, timeout: None }
+    Resources {
+        memory_bytes,
+        cpus: u32::try_from(cpus).unwrap_or(1).into(),
+        gpus: 0,
+        timeout: None,
+    }
 }

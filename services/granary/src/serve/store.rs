@@ -9,9 +9,17 @@ use super::{DataDir, Settings};
 const EMBEDDED_PREFIX: &str = "granary";
 
 /// Where the store is; the embedded one is started first.
-pub(super) async fn open(settings: &Settings, data: &DataDir, tasks: &Tasks) -> Result<ObjectsConfig> {
+pub(super) async fn open(
+    settings: &Settings,
+    data: &DataDir,
+    tasks: &Tasks,
+) -> Result<ObjectsConfig> {
     match &settings.object_store {
-        Some(store) => ObjectsConfig::parse(&store.url, store.access_key.clone(), store.secret_key.clone()),
+        Some(store) => ObjectsConfig::parse(
+            &store.url,
+            store.access_key.clone(),
+            store.secret_key.clone(),
+        ),
         None => embedded(settings, data, tasks).await,
     }
 }
@@ -27,10 +35,15 @@ async fn embedded(settings: &Settings, data: &DataDir, tasks: &Tasks) -> Result<
         buckets: layout.buckets().to_vec(),
         region: "us-east-1".into(),
     })
-    .map_err(|error| granary_core::Error::precondition("the embedded object store", error.to_string()))?;
+    .map_err(|error| {
+        granary_core::Error::precondition("the embedded object store", error.to_string())
+    })?;
     let listener = server::bind(settings.s3_listen, "object store", "--s3-listen").await?;
-    let address = listener.local_addr().map_err(|error| granary_core::Error::internal("listening", error))?;
-    let endpoint = Url::parse(&format!("http://{address}")).map_err(|error| granary_core::Error::internal("listening", error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| granary_core::Error::internal("listening", error))?;
+    let endpoint = Url::parse(&format!("http://{address}"))
+        .map_err(|error| granary_core::Error::internal("listening", error))?;
     let stop = tasks.stopping();
     tasks.spawn("object store", async move {
         if let Err(error) = server.run(listener, stop).await {

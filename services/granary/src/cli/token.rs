@@ -1,0 +1,85 @@
+//! `granary token`: who the caller is, and tokens for others.
+
+use granary_core::units::Span;
+use granary_proto::{
+    convert::wire_duration,
+    identity::v1::{CreateTokenRequest, GetPrincipalRequest, Principal, Role},
+};
+
+use super::context::Context;
+use crate::{client::call, failure::Outcome, human, output::Table};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Token {
+    /// Issues a token and prints it; it cannot be shown again
+    Create {
+        /// Whom it is for
+        subject: String,
+        /// What it may do
+        #[arg(long, value_enum, value_name = "ROLE")]
+        role: RoleFlag,
+        /// How long it is valid, at most 30d
+        #[arg(long, value_name = "DURATION", default_value = "1h")]
+        lifetime: Span,
+    },
+    /// Says who the token in use stands for
+    Whoami,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum RoleFlag {
+    /// Everything
+    Administrator,
+    /// Pulls jobs, reads their inputs and writes their outputs
+    Worker,
+}
+
+impl Token {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let client = context.client().await?;
+        match self {
+            Self::Create {
+                subject,
+                role,
+                lifetime: Span(lifetime),
+            } => {
+                let role = match role {
+                    RoleFlag::Administrator => Role::Administrator,
+                    RoleFlag::Worker => Role::Worker,
+                };
+                let request = CreateTokenRequest {
+                    subject,
+                    role: role.into(),
+                    lifetime: Some(wire_duration(lifetime)),
+                };
+                let answer = call!(client.tokens().create_token(request))?;
+                if !context.out.is_table() {
+                    return context
+                        .out
+                        .document(&granary_proto::json::to_json(&answer)?);
+                }
+                // Alone on its line, to be taken by a script.
+                context.out.note(&format!(
+                    "valid until {}",
+                    human::time(answer.expire_time.as_ref())
+                ));
+                context.out.line(&answer.token)
+            }
+            Self::Whoami => {
+                let principal = call!(client.tokens().get_principal(GetPrincipalRequest {}))?;
+                context.out.item(&principal, details)
+            }
+        }
+    }
+}
+
+fn details(principal: &Principal) -> Table {
+    Table::fields()
+        .field("Subject", &principal.subject)
+        .field(
+            "Role",
+            human::state(principal.role().as_str_name(), "ROLE").to_lowercase(),
+        )
+        .field("Issuer", &principal.issuer)
+        .field("Valid until", human::time(principal.expire_time.as_ref()))
+}

@@ -1,0 +1,227 @@
+//! The way to the server: one channel, the token on every call, generated clients.
+
+use std::{error::Error as _, time::Duration};
+
+use granary_core::{Error, Result, name::ProjectName};
+use granary_proto::{
+    MAX_MESSAGE_BYTES,
+    identity::v1::token_service_client::TokenServiceClient,
+    job::v1::{
+        application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
+        worker_service_client::WorkerServiceClient,
+    },
+    metadata::v1::{
+        asset_service_client::AssetServiceClient, dataset_service_client::DatasetServiceClient,
+        event_service_client::EventServiceClient, label_service_client::LabelServiceClient,
+        project_service_client::ProjectServiceClient, session_service_client::SessionServiceClient,
+        snapshot_service_client::SnapshotServiceClient,
+    },
+    pipeline::v1::{
+        pipeline_service_client::PipelineServiceClient, run_service_client::RunServiceClient,
+    },
+    status::from_status,
+};
+use granary_runtime::{Link, auth::TokenSource};
+use tonic::{
+    Code, Response, Status, Streaming,
+    transport::{Channel, ClientTlsConfig, Endpoint},
+};
+
+use crate::{config::Config, output::Out, retry::Retry};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection to the server, as somebody, in a project.
+#[derive(Debug)]
+pub(crate) struct Client {
+    link: Link,
+    endpoint: String,
+    project: ProjectName,
+    retry: Retry,
+}
+
+/// Makes a call of one of the services, again while the server is away if the client is patient:
+/// `call!(client.datasets().get_dataset(request))`.
+macro_rules! call {
+    ($client:ident.$service:ident().$method:ident($request:expr)) => {{
+        let request = $request;
+        $client
+            .attempt(async || {
+                let mut service = $client.$service();
+                service.$method(request.clone()).await
+            })
+            .await
+    }};
+}
+pub(crate) use call;
+
+macro_rules! services {
+    ($($(#[$doc:meta])* $name:ident: $client:ident,)+) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name(&self) -> $client<Link> {
+            $client::new(self.link.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        }
+    )+};
+}
+
+impl Client {
+    /// Connects now, so that a server that is not there is told from a call that fails.
+    pub(crate) async fn connect(config: &Config, out: &Out) -> Result<Self> {
+        let channel = endpoint(config)?
+            .connect()
+            .await
+            .map_err(|error| unreachable(&config.shown(), &error))?;
+        Self::over(channel, config, out)
+    }
+
+    /// Connects at the first call, for those who wait for the server.
+    pub(crate) fn connect_later(config: &Config, out: &Out) -> Result<Self> {
+        Self::over(endpoint(config)?.connect_lazy(), config, out)
+    }
+
+    fn over(channel: Channel, config: &Config, out: &Out) -> Result<Self> {
+        let token = TokenSource::fixed(config.token()?.reveal())?;
+        Ok(Self {
+            link: Link::remote(channel, token),
+            endpoint: config.shown(),
+            project: config.project.clone(),
+            retry: Retry::never(out),
+        })
+    }
+
+    /// Goes on for 60 s while the server is away.
+    #[must_use]
+    pub(crate) fn patient(self, out: &Out) -> Self {
+        Self {
+            retry: Retry::within(PATIENCE, out),
+            ..self
+        }
+    }
+
+    /// The project.
+    pub(crate) fn project(&self) -> &ProjectName {
+        &self.project
+    }
+
+    /// The way itself, for what makes its own clients.
+    pub(crate) fn link(&self) -> Link {
+        self.link.clone()
+    }
+
+    /// How long this client tries.
+    pub(crate) fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    /// Makes a call that is safe to repeat. See [`call!`].
+    pub(crate) async fn attempt<T>(
+        &self,
+        mut call: impl AsyncFnMut() -> Result<Response<T>, Status>,
+    ) -> Result<T> {
+        self.retry.call(async || self.answer(call().await)).await
+    }
+
+    /// What the server answered, or what stands in the way.
+    pub(crate) fn answer<T>(&self, answer: Result<Response<T>, Status>) -> Result<T> {
+        answer
+            .map(Response::into_inner)
+            .map_err(|status| self.error(status))
+    }
+
+    /// The next message of a stream; nothing at its end.
+    pub(crate) async fn next<T>(&self, stream: &mut Streaming<T>) -> Result<Option<T>> {
+        stream.message().await.map_err(|status| self.error(status))
+    }
+
+    // A connection that broke has a cause on this side; what the server says has none.
+    fn error(&self, status: Status) -> Error {
+        let broke = status.source().is_some()
+            && matches!(
+                status.code(),
+                Code::Unknown | Code::Internal | Code::Unavailable | Code::Cancelled
+            );
+        if broke {
+            unreachable(&self.endpoint, &status)
+        } else {
+            from_status(status)
+        }
+    }
+
+    services! {
+        /// Projects.
+        projects: ProjectServiceClient,
+        /// Datasets.
+        datasets: DatasetServiceClient,
+        /// Sessions.
+        sessions: SessionServiceClient,
+        /// Assets.
+        assets: AssetServiceClient,
+        /// Labels.
+        labels: LabelServiceClient,
+        /// Snapshots.
+        snapshots: SnapshotServiceClient,
+        /// Events.
+        events: EventServiceClient,
+        /// Tokens.
+        tokens: TokenServiceClient,
+        /// Pipelines.
+        pipelines: PipelineServiceClient,
+        /// Runs.
+        runs: RunServiceClient,
+        /// The catalogue.
+        applications: ApplicationServiceClient,
+        /// Jobs.
+        jobs: JobServiceClient,
+        /// Workers.
+        workers: WorkerServiceClient,
+    }
+}
+
+fn endpoint(config: &Config) -> Result<Endpoint> {
+    granary_runtime::install_tls();
+    let wrong = |error: tonic::transport::Error| {
+        Error::invalid("endpoint", format!("{}: {error}", config.shown()))
+    };
+    let endpoint = Endpoint::from_shared(config.endpoint.to_string()).map_err(wrong)?;
+    let endpoint = match config.endpoint.scheme() {
+        "https" => endpoint
+            .tls_config(ClientTlsConfig::new().with_native_roots())
+            .map_err(wrong)?,
+        _ => endpoint,
+    };
+    Ok(endpoint
+        .user_agent(concat!("granary/", env!("CARGO_PKG_VERSION")))
+        .map_err(wrong)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true))
+}
+
+fn unreachable(endpoint: &str, cause: &(dyn std::error::Error + 'static)) -> Error {
+    let mut root = cause;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    tracing::info!(cause = %root, "connection failed");
+    let tls = root.to_string();
+    let reason = if tls.contains("certificate") {
+        format!("cannot reach {endpoint}: {tls}")
+    } else {
+        format!("cannot reach {endpoint}: is the server running? start it with: granary serve")
+    };
+    Error::Unavailable {
+        reason,
+        cause: None,
+    }
+}
+
+/// An id that makes a repeated request answer like the first one.
+pub(crate) fn request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

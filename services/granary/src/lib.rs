@@ -1,0 +1,23 @@
+//! The one program: `granary serve`, the composition root of the platform, and the command that people use.
+
+pub mod cli;
+pub mod paths;
+pub mod serve;
+
+mod catalog;
+mod client;
+mod config;
+mod environment;
+mod failure;
+mod folder;
+mod human;
+mod ingest;
+mod names;
+mod output;
+mod page;
+mod refs;
+mod retry;
+mod show;
+mod signals;
+mod wait;
+mod yaml;

@@ -1,0 +1,26 @@
+//! Where things are kept on this machine.
+
+use std::path::PathBuf;
+
+use crate::environment;
+
+/// Where the server keeps everything, and where the local token is: `GRANARY_DATA_DIR`, or else the platform's place for data, such as
+/// `~/.local/share/granary`.
+pub fn default_data_dir() -> PathBuf {
+    named_data_dir().unwrap_or_else(|| dirs::data_dir().unwrap_or_default().join("granary"))
+}
+
+/// The data directory of `GRANARY_DATA_DIR`.
+pub(crate) fn named_data_dir() -> Option<PathBuf> {
+    environment::path("GRANARY_DATA_DIR")
+}
+
+/// The configuration file that `GRANARY_CONFIG` names.
+pub(crate) fn named_config_file() -> Option<PathBuf> {
+    environment::path("GRANARY_CONFIG")
+}
+
+/// The configuration file where nothing names another, such as `~/.config/granary/config.toml`.
+pub(crate) fn default_config_file() -> Option<PathBuf> {
+    dirs::config_dir().map(|folder| folder.join("granary").join("config.toml"))
+}
