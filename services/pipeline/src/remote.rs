@@ -131,12 +131,17 @@ impl Remote {
         }
     }
 
-    /// Opens a session, or finds it open.
+    /// Opens a session, or finds it as it is.
     pub(crate) async fn open_session(
         &self,
         name: &SessionName,
         session: Session,
     ) -> Result<Session> {
+        // Creating one that is open adds to it, whoever opened it: look first.
+        match self.session(name).await {
+            Err(Error::NotFound { .. }) => {}
+            other => return other,
+        }
         let request = CreateSessionRequest {
             parent: name.parent().to_string(),
             session: Some(session),

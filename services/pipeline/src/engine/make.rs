@@ -122,16 +122,9 @@ async fn open(
         ..Session::default()
     };
     let opened = match engine.remote.open_session(&name, session).await {
-        Ok(found)
-            if found
-                .derived_from
-                .iter()
-                .any(|from| *from == source.name.to_string()) =>
-        {
-            Ok(name)
-        }
+        Ok(found) if is_ours(&found, &source.name) => Ok(name),
         Ok(_) => Err(format!(
-            "the session {name} is open and belongs to somebody else: use another dataset in `into`"
+            "the session {name} belongs to somebody else: use another dataset in `into`"
         )),
         Err(error) if is_infrastructure(&error) => return Err(error),
         Err(error) => Err(format!(
@@ -140,6 +133,13 @@ async fn open(
     };
     outputs.opened.insert(into.to_owned(), opened.clone());
     Ok(opened)
+}
+
+fn is_ours(session: &Session, source: &SessionName) -> bool {
+    session
+        .derived_from
+        .iter()
+        .any(|from| *from == source.to_string())
 }
 
 /// Completes the output sessions of this session, also those that an earlier attempt opened.
@@ -159,11 +159,9 @@ pub(crate) async fn complete(engine: &Engine, subject: &Subject) -> Result<()> {
             Err(Error::NotFound { .. }) => continue,
             other => other?,
         };
-        let ours = found
-            .derived_from
-            .iter()
-            .any(|from| *from == source.to_string());
-        if ours && found.state() == granary_proto::metadata::v1::SessionState::Open {
+        if is_ours(&found, source)
+            && found.state() == granary_proto::metadata::v1::SessionState::Open
+        {
             engine.remote.complete_session(&name).await?;
         }
     }

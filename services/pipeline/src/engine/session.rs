@@ -100,34 +100,13 @@ pub(crate) async fn process(
     pass.finish().await
 }
 
-/// No pipeline wants the session: it is processed, and its assets are ready.
+/// No pipeline wants the session: it is processed, and with it its assets are ready.
 async fn nothing_to_check(engine: &Engine, work: &Work) -> Result<()> {
-    let mut token = String::new();
-    loop {
-        let (items, next) = engine.remote.assets(&work.session, token).await?;
-        let accept = |item: &Item| AssetStateUpdate {
-            name: item.name.to_string(),
-            event: AssetEvent::Accepted as i32,
-            ..Default::default()
-        };
-        let updates: Vec<_> = items
-            .iter()
-            .filter(|item| is_open(item.state))
-            .map(accept)
-            .collect();
-        apply(engine, &work.session, updates).await?;
-        if next.is_empty() {
-            break;
-        }
-        token = next;
-    }
-    engine
-        .remote
-        .finish_session(FinishSessionRequest {
-            name: work.session.to_string(),
-            ..Default::default()
-        })
-        .await?;
+    let request = FinishSessionRequest {
+        name: work.session.to_string(),
+        ..Default::default()
+    };
+    engine.remote.finish_session(request).await?;
     engine
         .write(Write {
             work: work.clone(),
