@@ -179,19 +179,24 @@ pub(crate) async fn list(core: &Core, request: &ListJobsRequest) -> Result<ListJ
 pub(crate) async fn cancel(core: &Core, name: &JobName) -> Result<Job> {
     let tx = core.db.begin().await?;
     let mut rows = store::lock(&tx, &BTreeSet::from([name.clone()])).await?;
-    let mut row = rows.remove(name).ok_or_else(|| Error::not_found(name))?;
-    let before = row.state;
-    row.state = before
-        .next(Event::CancelAsked)
-        .map_err(|_| Error::precondition(name, format!("it has already ended: {}", JobState::from(before).as_str_name())))?;
-    if !row.cancel {
-        row.cancel = true;
-        if row.state.has_ended() {
-            row.finished = Some(core.now());
-        }
-        store::save(&tx, &[&row]).await?;
-        db::commit(tx).await?;
-        core.hub.jobs_changed([row.seq]);
+    let asked = match rows.remove(name) {
+        Some(mut row) => ask_to_end(&mut row, core.now()).map(|()| row),
+        None => Err(Error::not_found(name)),
+    };
+    if let Ok(row) = &asked {
+        store::save(&tx, &[row]).await?;
     }
+    db::commit(tx).await?;
+    core.hub.jobs_changed([asked?.seq]);
     get(core, name).await
+}
+
+fn ask_to_end(row: &mut Row, now: i64) -> Result<()> {
+    let ended = |_| Error::precondition(&row.name, format!("it has already ended: {}", JobState::from(row.state).as_str_name()));
+    row.state = row.state.next(Event::CancelAsked).map_err(ended)?;
+    row.cancel = true;
+    if row.state.has_ended() {
+        row.finished = row.finished.or(Some(now));
+    }
+    Ok(())
 }

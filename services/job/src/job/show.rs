@@ -32,7 +32,9 @@ fn job(row: &Row, ended: Vec<Ended>) -> Result<Job> {
     job.outputs = Job::decode(row.outputs.as_slice()).map_err(broken)?.outputs;
     job.name = row.name.to_string();
     job.set_state(JobState::from(row.state));
-    job.attempts = ended.into_iter().map(attempt).collect();
+    // The attempts are read after the row: one that has ended since is still shown as the row has it.
+    let known = if row.state.is_held() { row.attempt - 1 } else { row.attempt };
+    job.attempts = ended.into_iter().filter(|ended| ended.number <= known).map(attempt).collect();
     if row.state.is_held() {
         job.attempts.push(Attempt {
             number: small(row.attempt),

@@ -46,9 +46,6 @@ pub(crate) async fn claim(core: &Core, fits: Vec<Fit>) -> Result<Vec<Result<Vec<
         changed.extend(seqs);
         answers.push(Ok(leases));
     }
-    if changed.is_empty() {
-        return Ok(answers);
-    }
     db::commit(tx).await?;
     core.hub.jobs_changed(changed);
     Ok(answers)

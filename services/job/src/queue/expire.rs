@@ -26,6 +26,7 @@ pub(crate) async fn tick(core: &Core) -> Result<()> {
         let tx = core.db.begin().await?;
         let rows = store::lock_expired(&tx, now, AT_ONCE).await?;
         if rows.is_empty() {
+            db::commit(tx).await?;
             break;
         }
         give_back(core, tx, rows, &End::lost("the worker was not heard of in time", true), now).await?;
@@ -45,7 +46,7 @@ pub(crate) async fn restarted(core: &Core, worker: &workers::Row) -> Result<()> 
         let tx = core.db.begin().await?;
         let rows = store::lock_held_by(&tx, &worker.name, AT_ONCE).await?;
         if rows.is_empty() {
-            return Ok(());
+            return db::commit(tx).await;
         }
         give_back(core, tx, rows, &End::lost("the worker was restarted", false), core.now()).await?;
     }

@@ -89,6 +89,8 @@ pub(crate) async fn take(core: &Core, calls: Vec<Call>) -> Result<Vec<Result<Vec
     }
     let seqs: BTreeSet<i64> = ended.iter().map(|ended| ended.job).collect();
     if seqs.is_empty() {
+        // Not just dropped: the rows would stay locked until the pool gets round to it.
+        db::commit(tx).await?;
         return Ok(answers);
     }
     let changed: Vec<&Row> = rows.values().filter(|row| seqs.contains(&row.seq)).collect();

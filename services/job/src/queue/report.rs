@@ -80,6 +80,8 @@ pub(crate) async fn take(core: &Core, calls: Vec<Call>) -> Result<Vec<Result<Vec
         answers.push(Ok(answer));
     }
     if changed.is_empty() {
+        // Not just dropped: the rows would stay locked until the pool gets round to it.
+        db::commit(tx).await?;
         return Ok(answers);
     }
     let dirty: Vec<&Row> = rows.values().filter(|row| changed.contains(&row.name)).collect();
