@@ -1,6 +1,7 @@
 """The main job again and again while server and client are killed, and the comparison of what is stored with what was sent."""
 
 import hashlib
+import json
 import random
 import shutil
 import threading
@@ -54,7 +55,9 @@ def make_session(folder, number, chance):
     (session / "large.bin").write_bytes(chance.randbytes(20_000_000 + chance.randrange(1000)))
     for picture in ("face.jpg", "hands.jpg"):
         shutil.copy(PICTURES / picture, session / picture)
-    (session / "metadata.txt").write_text(f"fatigue: {1 + number % 5}\nhardware_model: X{1 + number % 2}\nnumber: {number}\n")
+    listed = sorted(files_below(session))
+    metadata = {"fatigue": 1 + number % 5, "hardware_model": f"X{1 + number % 2}", "number": number, "files": listed}
+    (session / "metadata.json").write_text(json.dumps(metadata, ensure_ascii=False))
     return session
 
 
