@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[allow(clippy::disallowed_methods, reason = "this is how cargo tells a build script where things are")]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());

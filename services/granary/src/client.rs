@@ -37,8 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Client {
     link: Link,
-    endpoint: String,
-    project: ProjectName,
+    config: Config,
     retry: Retry,
 }
 
@@ -74,7 +73,7 @@ impl Client {
         let channel = endpoint(config)?
             .connect()
             .await
-            .map_err(|error| unreachable(&config.shown(), &error))?;
+            .map_err(|error| unreachable(config, &error))?;
         Self::over(channel, config, out)
     }
 
@@ -87,8 +86,7 @@ impl Client {
         let token = TokenSource::fixed(config.token()?.reveal())?;
         Ok(Self {
             link: Link::remote(channel, token),
-            endpoint: config.shown(),
-            project: config.project.clone(),
+            config: config.clone(),
             retry: Retry::never(out),
         })
     }
@@ -104,7 +102,7 @@ impl Client {
 
     /// The project.
     pub(crate) fn project(&self) -> &ProjectName {
-        &self.project
+        &self.config.project
     }
 
     /// The way itself, for what makes its own clients.
@@ -144,10 +142,10 @@ impl Client {
                 status.code(),
                 Code::Unknown | Code::Internal | Code::Unavailable | Code::Cancelled
             );
-        if broke {
-            unreachable(&self.endpoint, &status)
-        } else {
-            from_status(status)
+        match from_status(status.clone()) {
+            _ if broke => unreachable(&self.config, &status),
+            Error::Unauthenticated { .. } => self.config.refused(),
+            other => other,
         }
     }
 
@@ -203,20 +201,20 @@ fn endpoint(config: &Config) -> Result<Endpoint> {
         .keep_alive_while_idle(true))
 }
 
-fn unreachable(endpoint: &str, cause: &(dyn std::error::Error + 'static)) -> Error {
+fn unreachable(config: &Config, cause: &(dyn std::error::Error + 'static)) -> Error {
     let mut root = cause;
     while let Some(source) = root.source() {
         root = source;
     }
     tracing::info!(cause = %root, "connection failed");
-    let tls = root.to_string();
-    let reason = if tls.contains("certificate") {
-        format!("cannot reach {endpoint}: {tls}")
-    } else {
-        format!("cannot reach {endpoint}: is the server running? start it with: granary serve")
+    let (endpoint, cause) = (config.shown(), root.to_string());
+    let advice = match cause {
+        cause if config.endpoint.scheme() == "https" => cause,
+        _ if config.is_local() => "is the server running? start it with: granary serve".to_owned(),
+        cause => format!("{cause}; is the server running, and the endpoint right?"),
     };
     Error::Unavailable {
-        reason,
+        reason: format!("cannot reach {endpoint}: {advice}"),
         cause: None,
     }
 }

@@ -178,12 +178,39 @@ impl Config {
         read_token(&named.unwrap_or_else(paths::default_data_dir).join("token"))
     }
 
+    /// The error of a token that the server refused: which one it was, and where another may be.
+    pub(crate) fn refused(&self) -> Error {
+        let local = paths::named_data_dir()
+            .unwrap_or_else(paths::default_data_dir)
+            .join("token");
+        let (which, advice) = match self.token {
+            Some(_) => (
+                "that was given",
+                format!("the local administrator's is in {}", local.display()),
+            ),
+            None => (
+                "of this machine's server",
+                format!(
+                    "{} is of another server: give one with --token or GRANARY_TOKEN",
+                    local.display()
+                ),
+            ),
+        };
+        Error::Unauthenticated {
+            reason: format!(
+                "{} refused the token {which}: it is wrong or expired; {advice}",
+                self.shown()
+            ),
+        }
+    }
+
     /// The endpoint, as messages show it.
     pub(crate) fn shown(&self) -> String {
         self.endpoint.as_str().trim_end_matches('/').to_owned()
     }
 
-    fn is_local(&self) -> bool {
+    /// Whether the server is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
         match self.endpoint.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
             Some(url::Host::Ipv4(address)) => address.is_loopback(),

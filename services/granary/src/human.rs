@@ -10,6 +10,16 @@ pub(crate) fn bytes(bytes: i64) -> String {
     human_bytes(u64::try_from(bytes).unwrap_or_default())
 }
 
+/// Bytes as they are written in a catalogue, such as `512MiB`, if they come out even.
+pub(crate) fn size(bytes: i64) -> String {
+    let exact = granary_core::units::format_size(u64::try_from(bytes).unwrap_or_default());
+    if exact.len() <= 7 {
+        exact
+    } else {
+        self::bytes(bytes)
+    }
+}
+
 /// A time in this machine's zone, such as `2021-03-01 16:12:21`; nothing if not set.
 pub(crate) fn time(timestamp: Option<&Timestamp>) -> String {
     timestamp
@@ -111,6 +121,12 @@ mod tests {
         assert_eq!(short("projects/p"), "p");
         assert_eq!(short("applications/a/versions/v/entrypoints/e"), "a/v/e");
         assert_eq!(last("projects/p/jobs/j"), "j");
+    }
+
+    #[test]
+    fn sizes_that_people_wrote_come_back_as_written() {
+        assert_eq!(size(512 << 20), "512MiB");
+        assert_eq!(size(25_331_236_864), "25.3 GB");
     }
 
     #[test]

@@ -96,7 +96,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_comes_back_is_called_again() {
         let mut calls = 0;
-        let answer = retry(60).call(async || {
+        let retry = retry(60);
+        let answer = retry.call(async || {
             calls += 1;
             if calls < 5 { Err(away()) } else { Ok(calls) }
         });

@@ -182,12 +182,20 @@ impl Settled {
             let _ = write!(text, "  in {took}");
         }
         text.push('\n');
-        for line in show::report(&session.errors) {
+        // What is wrong with the session as a whole is said on each of its assets, and here once.
+        let whole = show::report(&session.errors);
+        for line in &whole {
             let _ = writeln!(text, "  {line}");
         }
         for asset in &self.rejected {
-            let _ = writeln!(text, "  {}", human::shown(&asset.path));
-            for line in show::report(&asset.errors) {
+            let own: Vec<String> = show::report(&asset.errors)
+                .into_iter()
+                .filter(|line| !whole.contains(line))
+                .collect();
+            if !own.is_empty() {
+                let _ = writeln!(text, "  {}", human::shown(&asset.path));
+            }
+            for line in own {
                 let _ = writeln!(text, "    {line}");
             }
         }

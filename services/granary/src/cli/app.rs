@@ -159,7 +159,7 @@ fn row(entrypoint: &Entrypoint) -> [String; 7] {
             .cloned()
             .collect::<Vec<_>>()
             .join(","),
-        human::bytes(resources.memory_bytes),
+        human::size(resources.memory_bytes),
         resources.cpus.to_string(),
         timeout(entrypoint),
     ]
@@ -184,7 +184,7 @@ fn details(entrypoint: &Entrypoint) -> Table {
         .field("Command", app.cmd.join(" "))
         .field("Environment", app.env.join(", "))
         .field("Image", &handler.image_url)
-        .field("Memory", human::bytes(resources.memory_bytes))
+        .field("Memory", human::size(resources.memory_bytes))
         .field("Processors", resources.cpus.to_string())
         .field("Timeout", timeout(entrypoint))
         .field("Updated", human::time(entrypoint.update_time.as_ref()));

@@ -111,7 +111,7 @@ fn row(worker: &Message) -> [String; 5] {
     let resources = worker.resources.unwrap_or_default();
     [
         human::short(&worker.name),
-        human::bytes(resources.memory_bytes),
+        human::size(resources.memory_bytes),
         resources.cpus.to_string(),
         resources.gpus.to_string(),
         human::time(worker.heartbeat_time.as_ref()),

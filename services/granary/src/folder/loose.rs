@@ -1,6 +1,10 @@
 //! Files that were named one by one: together they are one session.
 
-use std::{collections::HashSet, path::PathBuf, time::UNIX_EPOCH};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
 
 use granary_core::{Error, error::Violations};
 
@@ -17,7 +21,7 @@ pub(crate) fn loose(paths: &[PathBuf], session: Option<&str>, choice: &Choice) -
     let (mut files, mut parts, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for path in paths {
         let found = one(path).and_then(|(file, part)| {
-            if seen.insert(file.path.clone()) {
+            if seen.insert(file.path.to_owned()) {
                 return Ok((file, part));
             }
             Err(Error::invalid(
@@ -54,7 +58,7 @@ pub(crate) fn loose(paths: &[PathBuf], session: Option<&str>, choice: &Choice) -
     })
 }
 
-fn one(path: &PathBuf) -> Result<(LocalFile, String), Error> {
+fn one(path: &Path) -> Result<(LocalFile, String), Error> {
     let place = human::shown(&path.display().to_string());
     let refuse = |why: String| Error::invalid(place.clone(), why);
     let name = path
@@ -74,7 +78,7 @@ fn one(path: &PathBuf) -> Result<(LocalFile, String), Error> {
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .unwrap_or_default();
     let part = format!("{name}\0{}\0{}", metadata.len(), time.as_nanos());
-    Ok((walk::file(name, path.clone(), &metadata)?, part))
+    Ok((walk::file(name, path.to_owned(), &metadata)?, part))
 }
 
 fn choose(files: &[LocalFile], choice: &Choice) -> Choice {

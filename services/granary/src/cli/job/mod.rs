@@ -134,10 +134,11 @@ impl Job {
             Self::Cancel { job } => {
                 let name = named(&job)?;
                 let client = context.client().await?;
-                context.out.item(
-                    &call!(client.jobs().cancel_job(CancelJobRequest { name }))?,
-                    table::details,
-                )
+                let job = call!(client.jobs().cancel_job(CancelJobRequest { name }))?;
+                if context.out.is_table() {
+                    return context.out.line(&table::cancelled(&job));
+                }
+                context.out.item(&job, table::details)
             }
             Self::Wait { job, timeout } => {
                 let name = named(&job)?;

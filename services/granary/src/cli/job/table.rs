@@ -28,6 +28,16 @@ pub(super) fn has_ended(job: &Job) -> bool {
     )
 }
 
+/// One line on what a cancellation came to.
+pub(super) fn cancelled(job: &Job) -> String {
+    let what = if has_ended(job) {
+        "cancelled"
+    } else {
+        "is being stopped, within seconds"
+    };
+    format!("{}  {what}", human::short(&job.name))
+}
+
 /// One line on how a job ended, and where what it made is.
 pub(super) fn end(job: &Job) -> String {
     let took = human::between(job.start_time.as_ref(), job.finish_time.as_ref());
