@@ -5,7 +5,10 @@ use granary_core::{Error, Result, name::quote};
 /// A text of at most `max` bytes.
 pub(crate) fn text(field: &str, text: &str, max: usize) -> Result<()> {
     if text.len() > max {
-        return Err(Error::invalid(field, format!("expected at most {max} bytes, got {}", text.len())));
+        return Err(Error::invalid(
+            field,
+            format!("expected at most {max} bytes, got {}", text.len()),
+        ));
     }
     no_nul(field, text)
 }
@@ -21,13 +24,19 @@ pub(crate) fn no_nul(field: &str, text: &str) -> Result<()> {
 /// Names of what something was made from.
 pub(crate) fn names(field: &str, names: &[String], max: usize) -> Result<()> {
     if names.len() > max {
-        return Err(Error::invalid(field, format!("expected at most {max} names, got {}", names.len())));
+        return Err(Error::invalid(
+            field,
+            format!("expected at most {max} names, got {}", names.len()),
+        ));
     }
     for (i, name) in names.iter().enumerate() {
         let at = format!("{field}[{i}]");
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'.');
         if !(1..=512).contains(&name.len()) || !name.bytes().all(legal) {
-            return Err(Error::invalid(at, format!("expected the name of a resource, got {}", quote(name))));
+            return Err(Error::invalid(
+                at,
+                format!("expected the name of a resource, got {}", quote(name)),
+            ));
         }
     }
     Ok(())

@@ -56,31 +56,50 @@ async fn create_in(unit: &Unit, new: NewDataset) -> Result<Dataset> {
     let key = new.request.map(|id| (name.project.clone(), METHOD, id));
     if let Some(found) = request::earlier(unit, key.as_ref(), &name.to_string()).await? {
         let name = DatasetName::parse(&found)?;
-        return store::dataset(&unit.tx, &name).await?.ok_or_else(|| Error::not_found(&name));
+        return store::dataset(&unit.tx, &name)
+            .await?
+            .ok_or_else(|| Error::not_found(&name));
     }
     if store::project(&unit.tx, &name.parent()).await?.is_none() {
         return Err(Error::not_found(name.parent()));
     }
     let (created, updated) = (unit.now, unit.now);
-    let dataset = Dataset { name, kind: new.kind, display_name: new.display_name, revision: 1, created, updated };
+    let dataset = Dataset {
+        name,
+        kind: new.kind,
+        display_name: new.display_name,
+        revision: 1,
+        created,
+        updated,
+    };
     if !store::insert_dataset(&unit.tx, &dataset).await? {
         return Err(Error::already_exists(&dataset.name, ""));
     }
     unit.emit(&dataset.name.project, "dataset.created", &dataset.name);
-    request::remember(unit, key.map(|key| (key, dataset.name.to_string())).as_slice()).await?;
+    request::remember(
+        unit,
+        key.map(|key| (key, dataset.name.to_string())).as_slice(),
+    )
+    .await?;
     Ok(dataset)
 }
 
 /// The dataset.
 pub(crate) async fn get(context: &Context, name: &DatasetName) -> Result<Dataset> {
-    store::dataset(context.db.reader(), name).await?.ok_or_else(|| Error::not_found(name))
+    store::dataset(context.db.reader(), name)
+        .await?
+        .ok_or_else(|| Error::not_found(name))
 }
 
 /// Fails unless the dataset is there.
 pub(crate) async fn exists(context: &Context, project: &str, dataset: Option<&str>) -> Result<()> {
     match dataset {
-        Some(dataset) => get(context, &DatasetName::new(project, dataset)?).await.map(drop),
-        None => project::get(context, &ProjectName::new(project)?).await.map(drop),
+        Some(dataset) => get(context, &DatasetName::new(project, dataset)?)
+            .await
+            .map(drop),
+        None => project::get(context, &ProjectName::new(project)?)
+            .await
+            .map(drop),
     }
 }
 
@@ -95,27 +114,46 @@ pub(crate) async fn list<M: prost::Message>(
     project::get(context, project).await?;
     let wire = &wire;
     page::read(size, last, move |last: Option<String>, limit| async move {
-        let rows = store::datasets(context.db.reader(), project, last.as_deref().unwrap_or_default(), limit).await?;
-        Ok(rows.into_iter().map(|d| (d.name.dataset.clone(), wire(d))).collect())
+        let rows = store::datasets(
+            context.db.reader(),
+            project,
+            last.as_deref().unwrap_or_default(),
+            limit,
+        )
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|d| (d.name.dataset.clone(), wire(d)))
+            .collect())
     })
     .await
 }
 
 /// Changes a dataset.
 pub(crate) async fn update(lane: &Lane, change: Change) -> Result<Dataset> {
-    lane.write(move |unit| Box::pin(update_in(unit, change))).await
+    lane.write(move |unit| Box::pin(update_in(unit, change)))
+        .await
 }
 
 async fn update_in(unit: &Unit, change: Change) -> Result<Dataset> {
     let found = store::dataset(&unit.tx, &change.name).await?;
     let mut dataset = found.ok_or_else(|| Error::not_found(&change.name))?;
     if !change.etag.is_empty() && change.etag != dataset.etag() {
-        return Err(Error::Aborted { resource: dataset.name.to_string(), reason: "the etag is no longer current".into() });
+        return Err(Error::Aborted {
+            resource: dataset.name.to_string(),
+            reason: "the etag is no longer current".into(),
+        });
     }
     if change.kind.is_some_and(|kind| kind != dataset.kind) {
-        return Err(Error::invalid("dataset.kind", format!("it is {} and cannot change", dataset.kind.as_str())));
+        return Err(Error::invalid(
+            "dataset.kind",
+            format!("it is {} and cannot change", dataset.kind.as_str()),
+        ));
     }
-    let Some(display_name) = change.display_name.filter(|name| *name != dataset.display_name) else {
+    let Some(display_name) = change
+        .display_name
+        .filter(|name| *name != dataset.display_name)
+    else {
         return Ok(dataset);
     };
     dataset.display_name = display_name;

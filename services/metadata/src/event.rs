@@ -34,7 +34,10 @@ impl Feed {
         let stream = store::stream(&tx, &proposal).await?;
         let newest = store::newest(&tx).await?;
         granary_runtime::db::commit(tx).await?;
-        Ok(Self { newest: watch::Sender::new(newest), stream })
+        Ok(Self {
+            newest: watch::Sender::new(newest),
+            stream,
+        })
     }
 
     /// Tells that events up to this one can be read.
@@ -117,7 +120,14 @@ pub(crate) fn watch(
     stopping: CancellationToken,
 ) -> impl Stream<Item = Result<Batch>> + Send + 'static {
     let newest = context.feed.newest.subscribe();
-    let watcher = Watcher { context: context.clone(), wanted, newest, stopping, place, begun: false };
+    let watcher = Watcher {
+        context: context.clone(),
+        wanted,
+        newest,
+        stopping,
+        place,
+        begun: false,
+    };
     stream::unfold(Some(watcher), |watcher| async {
         let mut watcher = watcher?;
         match watcher.next().await {
@@ -134,13 +144,26 @@ impl Watcher {
             let newest = *self.newest.borrow_and_update();
             let mut events = Vec::new();
             if newest > self.place {
-                events = store::after(self.context.db.reader(), &self.wanted, self.place, newest, BATCH).await?;
+                events = store::after(
+                    self.context.db.reader(),
+                    &self.wanted,
+                    self.place,
+                    newest,
+                    BATCH,
+                )
+                .await?;
                 // A full batch may not be all; otherwise everything up to the newest was looked at.
-                self.place = events.last().filter(|_| events.len() == BATCH).map_or(newest, |last| last.seq);
+                self.place = events
+                    .last()
+                    .filter(|_| events.len() == BATCH)
+                    .map_or(newest, |last| last.seq);
             }
             if !events.is_empty() || !self.begun {
                 self.begun = true;
-                return Ok(Some(Batch { events, place: self.place }));
+                return Ok(Some(Batch {
+                    events,
+                    place: self.place,
+                }));
             }
             tokio::select! {
                 () = self.stopping.cancelled() => return Ok(None),

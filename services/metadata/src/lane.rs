@@ -15,7 +15,10 @@ type Outcome = Box<dyn Any + Send>;
 type Work = Box<dyn for<'u> FnOnce(&'u Unit) -> BoxFuture<'u, Result<Outcome>> + Send>;
 
 /// How many writes share a transaction: few, since they are made one after the other while all wait.
-const LIMITS: Limits = Limits { batch: 64, queue: 4096 };
+const LIMITS: Limits = Limits {
+    batch: 64,
+    queue: 4096,
+};
 
 /// Takes small writes.
 #[derive(Clone)]
@@ -25,7 +28,12 @@ impl Lane {
     /// Starts it.
     pub(crate) fn start(context: &Context, tasks: &Tasks) -> Self {
         let context = context.clone();
-        Self(Batcher::start(tasks, "small writes", LIMITS, move |works| run(context.clone(), works)))
+        Self(Batcher::start(
+            tasks,
+            "small writes",
+            LIMITS,
+            move |works| run(context.clone(), works),
+        ))
     }
 
     /// Has one write made. It must find out whether it can be made before it changes anything: what it changed before it fails stays.
@@ -42,7 +50,10 @@ impl Lane {
         outcome
             .downcast::<T>()
             .map(|outcome| *outcome)
-            .map_err(|_| Error::Internal { context: "answering a write".into(), cause: None })
+            .map_err(|_| Error::Internal {
+                context: "answering a write".into(),
+                cause: None,
+            })
     }
 }
 
@@ -52,7 +63,11 @@ async fn run(context: Context, works: Vec<Work>) -> Result<Vec<Result<Outcome>>>
     for work in works {
         match work(&unit).await {
             // The transaction itself is in doubt: nobody's write is made.
-            Err(error @ (Error::Internal { .. } | Error::Unavailable { .. } | Error::Exhausted { .. })) => return Err(error),
+            Err(
+                error @ (Error::Internal { .. }
+                | Error::Unavailable { .. }
+                | Error::Exhausted { .. }),
+            ) => return Err(error),
             outcome => outcomes.push(outcome),
         }
     }

@@ -26,7 +26,7 @@ use granary_core::{
 };
 use granary_runtime::{
     auth::Issuer,
-    db::{Db, DatabaseUrl},
+    db::{DatabaseUrl, Db},
     task::Tasks,
 };
 use tonic::service::RoutesBuilder;
@@ -49,10 +49,18 @@ impl Options {
     pub async fn build(self, tasks: &Tasks) -> Result<Metadata> {
         let db = Db::open::<migration::Migrator>(&self.database, "metadata").await?;
         let feed = event::Feed::open(&db).await?;
-        let context = Arc::new(Shared { db, layout: self.layout, clock: self.clock, feed });
+        let context = Arc::new(Shared {
+            db,
+            layout: self.layout,
+            clock: self.clock,
+            feed,
+        });
         event::watch_over(&context, tasks);
         project::ensure_default(&context).await?;
-        Ok(Metadata { services: grpc::Services::new(&context, tasks, self.issuer), context })
+        Ok(Metadata {
+            services: grpc::Services::new(&context, tasks, self.issuer),
+            context,
+        })
     }
 }
 

@@ -29,7 +29,11 @@ pub(crate) async fn ensure_default(context: &Context) -> Result<()> {
         return Ok(());
     }
     let unit = Unit::begin(context).await?;
-    let project = Project { name, display_name: "Default".into(), created: unit.now };
+    let project = Project {
+        name,
+        display_name: "Default".into(),
+        created: unit.now,
+    };
     add(&unit, &project).await?;
     unit.commit(context).await
 }
@@ -44,11 +48,23 @@ async fn create_in(unit: &Unit, new: NewProject) -> Result<Project> {
     let key = new.request.map(|id| (String::new(), METHOD, id));
     let earlier = request::earlier(unit, key.as_ref(), &new.name.to_string()).await?;
     if let Some(found) = store::project(&unit.tx, &new.name).await? {
-        return if earlier.is_some() { Ok(found) } else { Err(Error::already_exists(&new.name, "")) };
+        return if earlier.is_some() {
+            Ok(found)
+        } else {
+            Err(Error::already_exists(&new.name, ""))
+        };
     }
-    let project = Project { name: new.name, display_name: new.display_name, created: unit.now };
+    let project = Project {
+        name: new.name,
+        display_name: new.display_name,
+        created: unit.now,
+    };
     add(unit, &project).await?;
-    request::remember(unit, key.map(|key| (key, project.name.to_string())).as_slice()).await?;
+    request::remember(
+        unit,
+        key.map(|key| (key, project.name.to_string())).as_slice(),
+    )
+    .await?;
     Ok(project)
 }
 
@@ -61,7 +77,9 @@ async fn add(unit: &Unit, project: &Project) -> Result<()> {
 
 /// The project.
 pub(crate) async fn get(context: &Context, name: &ProjectName) -> Result<Project> {
-    store::project(context.db.reader(), name).await?.ok_or_else(|| Error::not_found(name))
+    store::project(context.db.reader(), name)
+        .await?
+        .ok_or_else(|| Error::not_found(name))
 }
 
 /// A page of projects by name.
@@ -73,8 +91,16 @@ pub(crate) async fn list<M: prost::Message>(
 ) -> Result<Page<M, String>> {
     let wire = &wire;
     page::read(size, last, move |last: Option<String>, limit| async move {
-        let rows = store::projects(context.db.reader(), last.as_deref().unwrap_or_default(), limit).await?;
-        Ok(rows.into_iter().map(|p| (p.name.project.clone(), wire(p))).collect())
+        let rows = store::projects(
+            context.db.reader(),
+            last.as_deref().unwrap_or_default(),
+            limit,
+        )
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|p| (p.name.project.clone(), wire(p)))
+            .collect())
     })
     .await
 }

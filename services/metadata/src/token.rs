@@ -11,20 +11,40 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(crate) const DEFAULT: Duration = Duration::from_secs(3600);
 
 /// Issues a token, and says when it ends in seconds since 1970.
-pub(crate) fn issue(issuer: Option<&Issuer>, subject: &str, role: Role, lifetime: Duration) -> Result<(String, i64)> {
+pub(crate) fn issue(
+    issuer: Option<&Issuer>,
+    subject: &str,
+    role: Role,
+    lifetime: Duration,
+) -> Result<(String, i64)> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@' | b':');
     if !(1..=128).contains(&subject.len()) || !subject.bytes().all(legal) {
         let expected = "expected 1 to 128 of letters, digits, `_`, `-`, `.`, `@` and `:`";
-        return Err(Error::invalid("subject", format!("{expected}, got {}", quote(subject))));
+        return Err(Error::invalid(
+            "subject",
+            format!("{expected}, got {}", quote(subject)),
+        ));
     }
     if role == Role::Service {
-        return Err(Error::invalid("role", "expected ROLE_ADMINISTRATOR or ROLE_WORKER"));
+        return Err(Error::invalid(
+            "role",
+            "expected ROLE_ADMINISTRATOR or ROLE_WORKER",
+        ));
     }
     if lifetime > LONGEST || lifetime < Duration::from_secs(1) {
-        return Err(Error::invalid("lifetime", format!("expected 1 second to 30 days, got {} seconds", lifetime.as_secs())));
+        return Err(Error::invalid(
+            "lifetime",
+            format!(
+                "expected 1 second to 30 days, got {} seconds",
+                lifetime.as_secs()
+            ),
+        ));
     }
     let issuer = issuer.ok_or_else(|| {
-        Error::precondition("tokens", "this server has no bundled issuer: have a token issued where its others come from")
+        Error::precondition(
+            "tokens",
+            "this server has no bundled issuer: have a token issued where its others come from",
+        )
     })?;
     issuer.issue(subject, role, lifetime)
 }

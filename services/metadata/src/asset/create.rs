@@ -48,21 +48,45 @@ struct Desk {
 }
 
 /// Registers assets in one transaction, with a result for each call.
-pub(super) async fn register(context: Context, new: Vec<Registration>) -> Result<Vec<Result<Vec<Asset>>>> {
+pub(super) async fn register(
+    context: Context,
+    new: Vec<Registration>,
+) -> Result<Vec<Result<Vec<Asset>>>> {
     let tx = context.db.begin().await?;
-    let mut names: Vec<_> = new.iter().map(|registration| registration.session.clone()).collect();
+    let mut names: Vec<_> = new
+        .iter()
+        .map(|registration| registration.session.clone())
+        .collect();
     names.sort();
     names.dedup();
-    let wanted: Vec<_> = new.iter().flat_map(|r| r.assets.iter().map(|asset| r.session.asset(&asset.path))).collect();
+    let wanted: Vec<_> = new
+        .iter()
+        .flat_map(|r| r.assets.iter().map(|asset| r.session.asset(&asset.path)))
+        .collect();
     let mut desk = Desk {
-        sessions: sessions::lock(&tx, &names).await?.into_iter().map(|s| (s.name.clone(), s)).collect(),
-        assets: store::get(&tx, &wanted).await?.into_iter().map(|a| (a.name.clone(), a)).collect(),
+        sessions: sessions::lock(&tx, &names)
+            .await?
+            .into_iter()
+            .map(|s| (s.name.clone(), s))
+            .collect(),
+        assets: store::get(&tx, &wanted)
+            .await?
+            .into_iter()
+            .map(|a| (a.name.clone(), a))
+            .collect(),
         added: Vec::new(),
         counts: BTreeMap::new(),
         now: context.now(),
     };
-    let results = new.into_iter().map(|registration| desk.register(registration)).collect();
-    let added: Vec<_> = desk.added.iter().filter_map(|name| desk.assets.get(name)).collect();
+    let results = new
+        .into_iter()
+        .map(|registration| desk.register(registration))
+        .collect();
+    let added: Vec<_> = desk
+        .added
+        .iter()
+        .filter_map(|name| desk.assets.get(name))
+        .collect();
     store::add(&tx, &added).await?;
     sessions::count(&tx, &desk.counts).await?;
     db::commit(tx).await?;
@@ -72,9 +96,15 @@ pub(super) async fn register(context: Context, new: Vec<Registration>) -> Result
 impl Desk {
     fn register(&mut self, registration: Registration) -> Result<Vec<Asset>> {
         let name = registration.session;
-        let session = self.sessions.get(&name).ok_or_else(|| Error::not_found(&name))?;
+        let session = self
+            .sessions
+            .get(&name)
+            .ok_or_else(|| Error::not_found(&name))?;
         let (kind, is_open) = (session.kind, session.state == session::State::Open);
-        let (mut answer, mut fresh) = (Vec::with_capacity(registration.assets.len()), HashMap::new());
+        let (mut answer, mut fresh) = (
+            Vec::with_capacity(registration.assets.len()),
+            HashMap::new(),
+        );
         for new in registration.assets {
             let id = name.asset(&new.path);
             if let Some(found) = self.assets.get(&id).or_else(|| fresh.get(&id)) {
@@ -82,7 +112,11 @@ impl Desk {
                 continue;
             }
             if !is_open {
-                let reason = format!("it is {} and takes no new assets, such as {}: open another session", session.state.as_str(), quote(&new.path));
+                let reason = format!(
+                    "it is {} and takes no new assets, such as {}: open another session",
+                    session.state.as_str(),
+                    quote(&new.path)
+                );
                 return Err(Error::precondition(&name, reason));
             }
             let asset = new.into_asset(id.clone(), kind, &name, self.now);
@@ -117,7 +151,13 @@ fn same(found: &Asset, new: &NewAsset) -> Result<Asset> {
 }
 
 impl NewAsset {
-    fn into_asset(self, name: AssetName, kind: granary_core::layout::DatasetKind, session: &SessionName, now: i64) -> Asset {
+    fn into_asset(
+        self,
+        name: AssetName,
+        kind: granary_core::layout::DatasetKind,
+        session: &SessionName,
+        now: i64,
+    ) -> Asset {
         Asset {
             name,
             kind,

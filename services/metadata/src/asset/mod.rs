@@ -22,13 +22,17 @@ use crate::{
     Context, dataset,
     state::asset::State,
     store::{
-        asset::{self as store, Asset, Key},
+        asset::{self as store, Asset},
         page::{self, Page},
+        query::{Key, Query},
     },
 };
 
 /// A call may hold a thousand assets: few calls share a transaction.
-const WRITES: Limits = Limits { batch: 16, queue: 1024 };
+const WRITES: Limits = Limits {
+    batch: 16,
+    queue: 1024,
+};
 
 /// What can be done with assets.
 #[derive(Clone)]
@@ -44,9 +48,15 @@ impl Assets {
         let (reading, adding, updating) = (context.clone(), context.clone(), context.clone());
         Self {
             context: context.clone(),
-            reads: Batcher::start(tasks, "read assets", Limits::default(), move |names| read(reading.clone(), names)),
-            registrations: Batcher::start(tasks, "register assets", WRITES, move |new| create::register(adding.clone(), new)),
-            updates: Batcher::start(tasks, "update assets", WRITES, move |new| update::apply(updating.clone(), new)),
+            reads: Batcher::start(tasks, "read assets", Limits::default(), move |names| {
+                read(reading.clone(), names)
+            }),
+            registrations: Batcher::start(tasks, "register assets", WRITES, move |new| {
+                create::register(adding.clone(), new)
+            }),
+            updates: Batcher::start(tasks, "update assets", WRITES, move |new| {
+                update::apply(updating.clone(), new)
+            }),
         }
     }
 
@@ -57,7 +67,10 @@ impl Assets {
 
     /// Assets in the order of their names; fails if any is missing.
     pub(crate) async fn get_all(&self, names: Vec<AssetName>) -> Result<Vec<Asset>> {
-        read(self.context.clone(), names).await?.into_iter().collect()
+        read(self.context.clone(), names)
+            .await?
+            .into_iter()
+            .collect()
     }
 
     /// Registers assets of a session.
@@ -73,16 +86,25 @@ impl Assets {
     /// A page of the assets that match, by dataset, session and path.
     pub(crate) async fn list<M: prost::Message>(
         &self,
-        scope: &DatasetScope,
-        filter: &Filter,
+        scope: DatasetScope,
+        filter: Filter,
         (size, last): (u32, Option<Key>),
         wire: impl Fn(Asset) -> M,
     ) -> Result<Page<M, Key>> {
         dataset::exists(&self.context, &scope.project, scope.dataset.as_deref()).await?;
+        let query = &Query::plan(self.context.db.reader(), scope, filter).await?;
         let wire = &wire;
-    page::read(size, last, move |last: Option<Key>, limit| async move {
-            let rows = store::list(self.context.db.reader(), scope, filter, last.as_ref(), limit).await?;
-            Ok(rows.into_iter().map(|a| ((a.name.dataset.clone(), a.session.clone(), a.path.clone()), wire(a))).collect())
+        page::read(size, last, move |last: Option<Key>, limit| async move {
+            let rows = store::list(self.context.db.reader(), query, last.as_ref(), limit).await?;
+            Ok(rows
+                .into_iter()
+                .map(|a| {
+                    (
+                        (a.name.dataset.clone(), a.session.clone(), a.path.clone()),
+                        wire(a),
+                    )
+                })
+                .collect())
         })
         .await
     }
@@ -90,6 +112,17 @@ impl Assets {
 
 async fn read(context: Context, names: Vec<AssetName>) -> Result<Vec<Result<Asset>>> {
     let found = store::get(context.db.reader(), &names).await?;
-    let found: HashMap<_, _> = found.into_iter().map(|asset| (asset.name.clone(), asset)).collect();
-    Ok(names.into_iter().map(|name| found.get(&name).cloned().ok_or_else(|| Error::not_found(&name))).collect())
+    let found: HashMap<_, _> = found
+        .into_iter()
+        .map(|asset| (asset.name.clone(), asset))
+        .collect();
+    Ok(names
+        .into_iter()
+        .map(|name| {
+            found
+                .get(&name)
+                .cloned()
+                .ok_or_else(|| Error::not_found(&name))
+        })
+        .collect())
 }

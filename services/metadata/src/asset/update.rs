@@ -42,14 +42,21 @@ pub(crate) struct Update {
 struct Desk {
     assets: HashMap<AssetName, Asset>,
     changed: BTreeSet<AssetName>,
+    /// Those whose attributes changed.
+    learned: BTreeSet<AssetName>,
     counts: BTreeMap<SessionName, Counts>,
     now: i64,
 }
 
 /// Applies the changes of many calls in one transaction.
-pub(super) async fn apply(context: Context, updates: Vec<Update>) -> Result<Vec<Result<Vec<Result<State>>>>> {
-    let mut names: Vec<_> =
-        updates.iter().flat_map(|u| u.changes.iter().flatten().map(|change| change.name.clone())).collect();
+pub(super) async fn apply(
+    context: Context,
+    updates: Vec<Update>,
+) -> Result<Vec<Result<Vec<Result<State>>>>> {
+    let mut names: Vec<_> = updates
+        .iter()
+        .flat_map(|u| u.changes.iter().flatten().map(|change| change.name.clone()))
+        .collect();
     names.sort();
     names.dedup();
     let tx = context.db.begin().await?;
@@ -59,14 +66,33 @@ pub(super) async fn apply(context: Context, updates: Vec<Update>) -> Result<Vec<
         sessions::lock(&tx, &of).await?;
     }
     let found = store::get(&tx, &names).await?;
-    let assets = found.into_iter().map(|asset| (asset.name.clone(), asset)).collect();
-    let mut desk = Desk { assets, now: context.now(), ..Desk::default() };
+    let assets = found
+        .into_iter()
+        .map(|asset| (asset.name.clone(), asset))
+        .collect();
+    let mut desk = Desk {
+        assets,
+        now: context.now(),
+        ..Desk::default()
+    };
     let results = updates
         .into_iter()
-        .map(|update| Ok(update.changes.into_iter().map(|change| desk.apply(change?)).collect()))
+        .map(|update| {
+            Ok(update
+                .changes
+                .into_iter()
+                .map(|change| desk.apply(change?))
+                .collect())
+        })
         .collect();
-    let changed: Vec<_> = desk.changed.iter().filter_map(|name| desk.assets.get(name)).collect();
-    store::update(&tx, &changed).await?;
+    let of = |names: &BTreeSet<AssetName>| {
+        names
+            .iter()
+            .filter_map(|name| desk.assets.get(name))
+            .collect::<Vec<_>>()
+    };
+    store::update(&tx, &of(&desk.changed)).await?;
+    store::index(&tx, &of(&desk.learned)).await?;
     sessions::count(&tx, &desk.counts).await?;
     db::commit(tx).await?;
     Ok(results)
@@ -74,14 +100,21 @@ pub(super) async fn apply(context: Context, updates: Vec<Update>) -> Result<Vec<
 
 impl Desk {
     fn apply(&mut self, change: Change) -> Result<State> {
-        let asset = self.assets.get_mut(&change.name).ok_or_else(|| Error::not_found(&change.name))?;
+        let asset = self
+            .assets
+            .get_mut(&change.name)
+            .ok_or_else(|| Error::not_found(&change.name))?;
         let end = next(asset.state, change.event).map_err(|wrong| wrong.of(&change.name))?;
         if end == asset.state {
             return Ok(end);
         }
         let mut after = asset.clone();
         if matches!(end, State::Ready | State::Rejected) {
+            let learns = !change.attributes.is_empty();
             after.learn(change)?;
+            if learns {
+                self.learned.insert(after.name.clone());
+            }
         }
         let counts = self.counts.entry(asset.session_name()).or_default();
         counts.leave(asset.state);
@@ -105,7 +138,10 @@ impl Asset {
             self.errors = change.errors;
         }
         if self.attributes.len() > 1000 {
-            return Err(Error::invalid("attributes", "expected at most 1000 attributes together with those that are there"));
+            return Err(Error::invalid(
+                "attributes",
+                "expected at most 1000 attributes together with those that are there",
+            ));
         }
         json::encode("attributes", &self.attributes)?;
         json::encode("errors", &self.errors).map(drop)

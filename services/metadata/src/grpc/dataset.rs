@@ -6,8 +6,9 @@ use granary_core::{
     name::{DatasetName, ProjectName, quote},
 };
 use granary_proto::metadata::v1::{
-    CreateDatasetRequest, Dataset as WireDataset, DatasetKind as WireKind, GetDatasetRequest, ListDatasetsRequest,
-    ListDatasetsResponse, UpdateDatasetRequest, dataset_service_server::DatasetService,
+    CreateDatasetRequest, Dataset as WireDataset, DatasetKind as WireKind, GetDatasetRequest,
+    ListDatasetsRequest, ListDatasetsResponse, UpdateDatasetRequest,
+    dataset_service_server::DatasetService,
 };
 use granary_runtime::rpc::required;
 use tonic::{Request, Response, Status};
@@ -35,7 +36,12 @@ fn parse_kind(kind: i32) -> Result<Option<DatasetKind>> {
         Ok(WireKind::Artifact) => DatasetKind::Artifact,
         Ok(WireKind::Output) => DatasetKind::Output,
         Ok(WireKind::Log) => DatasetKind::Log,
-        Err(_) => return Err(Error::invalid("dataset.kind", format!("expected a kind of dataset, got {kind}"))),
+        Err(_) => {
+            return Err(Error::invalid(
+                "dataset.kind",
+                format!("expected a kind of dataset, got {kind}"),
+            ));
+        }
     }))
 }
 
@@ -55,7 +61,10 @@ fn parse(request: CreateDatasetRequest) -> Result<NewDataset> {
     let dataset = request.dataset.unwrap_or_default();
     check::text("dataset.display_name", &dataset.display_name, 256)?;
     Ok(NewDataset {
-        name: with_id("dataset_id", DatasetName::new(parent.project, request.dataset_id))?,
+        name: with_id(
+            "dataset_id",
+            DatasetName::new(parent.project, request.dataset_id),
+        )?,
         kind: parse_kind(dataset.kind)?.unwrap_or(DatasetKind::Raw),
         display_name: dataset.display_name,
         request: request::parse(&request.request_id)?,
@@ -66,8 +75,17 @@ fn parse_change(request: UpdateDatasetRequest) -> Result<Change> {
     let dataset = required("dataset", request.dataset)?;
     check::text("dataset.display_name", &dataset.display_name, 256)?;
     let mask = request.update_mask.unwrap_or_default().paths;
-    if let Some(path) = mask.iter().find(|path| !matches!(path.as_str(), "display_name" | "*")) {
-        return Err(Error::invalid("update_mask", format!("expected display_name, which is all that can change, got {}", quote(path))));
+    if let Some(path) = mask
+        .iter()
+        .find(|path| !matches!(path.as_str(), "display_name" | "*"))
+    {
+        return Err(Error::invalid(
+            "update_mask",
+            format!(
+                "expected display_name, which is all that can change, got {}",
+                quote(path)
+            ),
+        ));
     }
     let named = !mask.is_empty() || !dataset.display_name.is_empty();
     Ok(Change {
@@ -83,7 +101,11 @@ impl Handler {
         WireDataset {
             name: dataset.name.to_string(),
             kind: wire_kind(dataset.kind).into(),
-            uri: self.context.layout.dataset_uri(dataset.kind, &dataset.name.project, &dataset.name.dataset),
+            uri: self.context.layout.dataset_uri(
+                dataset.kind,
+                &dataset.name.project,
+                &dataset.name.dataset,
+            ),
             create_time: time(dataset.created),
             update_time: time(dataset.updated),
             etag: dataset.etag(),
@@ -94,12 +116,25 @@ impl Handler {
 
 #[tonic::async_trait]
 impl DatasetService for Handler {
-    async fn create_dataset(&self, request: Request<CreateDatasetRequest>) -> Result<Response<WireDataset>, Status> {
-        reply(async { Ok(self.wire(dataset::create(&self.lane, parse(request.into_inner())?).await?)) }).await
+    async fn create_dataset(
+        &self,
+        request: Request<CreateDatasetRequest>,
+    ) -> Result<Response<WireDataset>, Status> {
+        reply(async {
+            Ok(self.wire(dataset::create(&self.lane, parse(request.into_inner())?).await?))
+        })
+        .await
     }
 
-    async fn get_dataset(&self, request: Request<GetDatasetRequest>) -> Result<Response<WireDataset>, Status> {
-        reply(async { Ok(self.wire(dataset::get(&self.context, &name("name", &request.get_ref().name)?).await?)) }).await
+    async fn get_dataset(
+        &self,
+        request: Request<GetDatasetRequest>,
+    ) -> Result<Response<WireDataset>, Status> {
+        reply(async {
+            Ok(self
+                .wire(dataset::get(&self.context, &name("name", &request.get_ref().name)?).await?))
+        })
+        .await
     }
 
     async fn list_datasets(
@@ -111,14 +146,26 @@ impl DatasetService for Handler {
             let parent = name("parent", &request.parent)?;
             let question = ["ListDatasets", &request.parent];
             let (size, last) = paging(&question, request.page_size, &request.page_token)?;
-            let page = dataset::list(&self.context, &parent, size, last, |dataset| self.wire(dataset)).await?;
+            let page = dataset::list(&self.context, &parent, size, last, |dataset| {
+                self.wire(dataset)
+            })
+            .await?;
             let (datasets, next_page_token) = paged(&question, page)?;
-            Ok(ListDatasetsResponse { datasets, next_page_token })
+            Ok(ListDatasetsResponse {
+                datasets,
+                next_page_token,
+            })
         })
         .await
     }
 
-    async fn update_dataset(&self, request: Request<UpdateDatasetRequest>) -> Result<Response<WireDataset>, Status> {
-        reply(async { Ok(self.wire(dataset::update(&self.lane, parse_change(request.into_inner())?).await?)) }).await
+    async fn update_dataset(
+        &self,
+        request: Request<UpdateDatasetRequest>,
+    ) -> Result<Response<WireDataset>, Status> {
+        reply(async {
+            Ok(self.wire(dataset::update(&self.lane, parse_change(request.into_inner())?).await?))
+        })
+        .await
     }
 }

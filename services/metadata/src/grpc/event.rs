@@ -29,10 +29,16 @@ pub(super) struct Handler {
 const MAX_TYPES: usize = 100;
 
 impl Handler {
-    async fn parse(&self, principal: &Principal, request: WatchEventsRequest) -> Result<(Wanted, i64)> {
+    async fn parse(
+        &self,
+        principal: &Principal,
+        request: WatchEventsRequest,
+    ) -> Result<(Wanted, i64)> {
         let project = match request.parent.as_str() {
             "projects/-" if principal.role == Role::Worker => {
-                return Err(Error::Denied { reason: "your role may not watch all projects".into() });
+                return Err(Error::Denied {
+                    reason: "your role may not watch all projects".into(),
+                });
             }
             "projects/-" => None,
             parent => {
@@ -41,7 +47,10 @@ impl Handler {
             }
         };
         if request.types.len() > MAX_TYPES {
-            return Err(Error::invalid("types", format!("expected at most {MAX_TYPES}, got {}", request.types.len())));
+            return Err(Error::invalid(
+                "types",
+                format!("expected at most {MAX_TYPES}, got {}", request.types.len()),
+            ));
         }
         for (i, kind) in request.types.iter().enumerate() {
             check::text(&format!("types[{i}]"), kind, 128)?;
@@ -49,7 +58,14 @@ impl Handler {
         check::text("resource", &request.resource, 512)?;
         let resource = request.resource.trim_end_matches('/').to_owned();
         let place = self.context.feed.place(&request.resume_token)?;
-        Ok((Wanted { project, types: request.types, resource }, place))
+        Ok((
+            Wanted {
+                project,
+                types: request.types,
+                resource,
+            },
+            place,
+        ))
     }
 }
 
@@ -75,10 +91,14 @@ impl EventService for Handler {
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let principal = principal(&request)?;
-        let (wanted, place) = self.parse(&principal, request.into_inner()).await.map_err(to_status)?;
+        let (wanted, place) = self
+            .parse(&principal, request.into_inner())
+            .await
+            .map_err(to_status)?;
         let context = self.context.clone();
         let batches = event::watch(&context, wanted, place, self.stopping.clone());
-        let responses = batches.map(move |batch| batch.map(|batch| wire(&context, batch)).map_err(to_status));
+        let responses =
+            batches.map(move |batch| batch.map(|batch| wire(&context, batch)).map_err(to_status));
         Ok(Response::new(responses.boxed()))
     }
 }

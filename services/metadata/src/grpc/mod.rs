@@ -27,7 +27,9 @@ use granary_runtime::{auth::Issuer, rpc::to_status, task::Tasks};
 use serde::{Serialize, de::DeserializeOwned};
 use tonic::{Response, Status, service::RoutesBuilder};
 
-use crate::{Context, asset::Assets, label::Labels, lane::Lane, session::Sessions, store::page::Page};
+use crate::{
+    Context, asset::Assets, label::Labels, lane::Lane, session::Sessions, store::page::Page,
+};
 
 /// The gRPC services.
 #[derive(Clone)]
@@ -57,13 +59,30 @@ impl Services {
         let lane = Lane::start(context, tasks);
         let labels = Labels::start(context, tasks, &lane);
         Self {
-            projects: project::Handler { context: context.clone(), lane: lane.clone() },
-            datasets: dataset::Handler { context: context.clone(), lane: lane.clone() },
-            sessions: session::Handler { context: context.clone(), sessions: Sessions::start(context, tasks, &lane) },
-            assets: asset::Handler { context: context.clone(), assets: Assets::start(context, tasks) },
+            projects: project::Handler {
+                context: context.clone(),
+                lane: lane.clone(),
+            },
+            datasets: dataset::Handler {
+                context: context.clone(),
+                lane: lane.clone(),
+            },
+            sessions: session::Handler {
+                context: context.clone(),
+                sessions: Sessions::start(context, tasks, &lane),
+            },
+            assets: asset::Handler {
+                context: context.clone(),
+                assets: Assets::start(context, tasks),
+            },
             labels: label::Handler { labels },
-            snapshots: snapshot::Handler { context: context.clone() },
-            events: event::Handler { context: context.clone(), stopping: tasks.stopping() },
+            snapshots: snapshot::Handler {
+                context: context.clone(),
+            },
+            events: event::Handler {
+                context: context.clone(),
+                stopping: tasks.stopping(),
+            },
             tokens: token::Handler { issuer },
         }
     }
@@ -97,7 +116,9 @@ fn name<T: FromStr<Err = Error>>(field: &str, text: &str) -> Result<T> {
 fn with_id<T>(field: &str, made: Result<T>) -> Result<T> {
     made.map_err(|error| match error {
         Error::Invalid(mut violations) => {
-            violations.iter_mut().for_each(|violation| field.clone_into(&mut violation.field));
+            violations
+                .iter_mut()
+                .for_each(|violation| field.clone_into(&mut violation.field));
             Error::Invalid(violations)
         }
         other => other,
@@ -110,16 +131,30 @@ fn time(micros: i64) -> Option<prost_types::Timestamp> {
 }
 
 /// How large a page is wanted and where it starts. `question` is the method and all that the answer depends on.
-fn paging<K: Serialize + DeserializeOwned>(question: &[&str], size: i32, token: &str) -> Result<(u32, Option<K>)> {
+fn paging<K: Serialize + DeserializeOwned>(
+    question: &[&str],
+    size: i32,
+    token: &str,
+) -> Result<(u32, Option<K>)> {
     let size = page::size(size)?;
     let key: Option<K> = page::decode(question, token)?;
     // Tokens are not signed: what is in one may be anything that a text can be.
     let clean = serde_json::to_string(&key).is_ok_and(|text| !text.contains("\\u0000"));
-    if clean { Ok((size, key)) } else { Err(Error::invalid("page_token", "expected the next_page_token of the page before")) }
+    if clean {
+        Ok((size, key))
+    } else {
+        Err(Error::invalid(
+            "page_token",
+            "expected the next_page_token of the page before",
+        ))
+    }
 }
 
 /// The items of a page and the token of the next one.
 fn paged<M, K: Serialize>(question: &[&str], page: Page<M, K>) -> Result<(Vec<M>, String)> {
-    let token = page.next.map(|key| page::encode(question, &key)).transpose()?;
+    let token = page
+        .next
+        .map(|key| page::encode(question, &key))
+        .transpose()?;
     Ok((page.items, token.unwrap_or_default()))
 }

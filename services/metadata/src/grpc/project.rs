@@ -2,8 +2,8 @@
 
 use granary_core::name::ProjectName;
 use granary_proto::metadata::v1::{
-    CreateProjectRequest, GetProjectRequest, ListProjectsRequest, ListProjectsResponse, Project as WireProject,
-    project_service_server::ProjectService,
+    CreateProjectRequest, GetProjectRequest, ListProjectsRequest, ListProjectsResponse,
+    Project as WireProject, project_service_server::ProjectService,
 };
 use tonic::{Request, Response, Status};
 
@@ -22,7 +22,11 @@ pub(super) struct Handler {
 }
 
 fn wire(project: Project) -> WireProject {
-    WireProject { name: project.name.to_string(), display_name: project.display_name, create_time: time(project.created) }
+    WireProject {
+        name: project.name.to_string(),
+        display_name: project.display_name,
+        create_time: time(project.created),
+    }
 }
 
 fn parse(request: CreateProjectRequest) -> granary_core::Result<NewProject> {
@@ -37,12 +41,28 @@ fn parse(request: CreateProjectRequest) -> granary_core::Result<NewProject> {
 
 #[tonic::async_trait]
 impl ProjectService for Handler {
-    async fn create_project(&self, request: Request<CreateProjectRequest>) -> Result<Response<WireProject>, Status> {
-        reply(async { Ok(wire(project::create(&self.lane, parse(request.into_inner())?).await?)) }).await
+    async fn create_project(
+        &self,
+        request: Request<CreateProjectRequest>,
+    ) -> Result<Response<WireProject>, Status> {
+        reply(async {
+            Ok(wire(
+                project::create(&self.lane, parse(request.into_inner())?).await?,
+            ))
+        })
+        .await
     }
 
-    async fn get_project(&self, request: Request<GetProjectRequest>) -> Result<Response<WireProject>, Status> {
-        reply(async { Ok(wire(project::get(&self.context, &name("name", &request.get_ref().name)?).await?)) }).await
+    async fn get_project(
+        &self,
+        request: Request<GetProjectRequest>,
+    ) -> Result<Response<WireProject>, Status> {
+        reply(async {
+            Ok(wire(
+                project::get(&self.context, &name("name", &request.get_ref().name)?).await?,
+            ))
+        })
+        .await
     }
 
     async fn list_projects(
@@ -55,7 +75,10 @@ impl ProjectService for Handler {
             let (size, last) = paging(&question, request.page_size, &request.page_token)?;
             let page = project::list(&self.context, size, last, wire).await?;
             let (projects, next_page_token) = paged(&question, page)?;
-            Ok(ListProjectsResponse { projects, next_page_token })
+            Ok(ListProjectsResponse {
+                projects,
+                next_page_token,
+            })
         })
         .await
     }

@@ -8,8 +8,9 @@ use granary_core::{
 use granary_proto::{
     convert::{report, wire_attributes, wire_report},
     metadata::v1::{
-        CompleteSessionRequest, CreateSessionRequest, FinishSessionRequest, GetSessionRequest, ListSessionsRequest,
-        ListSessionsResponse, Session as WireSession, SessionState as WireState, session_service_server::SessionService,
+        CompleteSessionRequest, CreateSessionRequest, FinishSessionRequest, GetSessionRequest,
+        ListSessionsRequest, ListSessionsResponse, Session as WireSession,
+        SessionState as WireState, session_service_server::SessionService,
     },
 };
 use tonic::{Request, Response, Status};
@@ -54,16 +55,26 @@ fn parse(request: CreateSessionRequest) -> Result<NewSession> {
 
 fn parse_completion(request: CompleteSessionRequest) -> Result<Completion> {
     if request.asset_count < 0 {
-        return Err(Error::invalid("asset_count", format!("expected 0 or more, got {}", request.asset_count)));
+        return Err(Error::invalid(
+            "asset_count",
+            format!("expected 0 or more, got {}", request.asset_count),
+        ));
     }
-    Ok(Completion { name: name("name", &request.name)?, asset_count: request.asset_count })
+    Ok(Completion {
+        name: name("name", &request.name)?,
+        asset_count: request.asset_count,
+    })
 }
 
 fn parse_finish(request: FinishSessionRequest) -> Result<Finish> {
     let errors = report(request.errors);
     json::encode("errors", &errors)?;
     let attributes = attributes::parse("attributes", request.attributes)?;
-    Ok(Finish { name: name("name", &request.name)?, errors, attributes })
+    Ok(Finish {
+        name: name("name", &request.name)?,
+        errors,
+        attributes,
+    })
 }
 
 fn wire_state(state: State) -> WireState {
@@ -99,11 +110,18 @@ impl Handler {
 
 #[tonic::async_trait]
 impl SessionService for Handler {
-    async fn create_session(&self, request: Request<CreateSessionRequest>) -> Result<Response<WireSession>, Status> {
-        reply(async { Ok(self.wire(self.sessions.create(parse(request.into_inner())?).await?)) }).await
+    async fn create_session(
+        &self,
+        request: Request<CreateSessionRequest>,
+    ) -> Result<Response<WireSession>, Status> {
+        reply(async { Ok(self.wire(self.sessions.create(parse(request.into_inner())?).await?)) })
+            .await
     }
 
-    async fn get_session(&self, request: Request<GetSessionRequest>) -> Result<Response<WireSession>, Status> {
+    async fn get_session(
+        &self,
+        request: Request<GetSessionRequest>,
+    ) -> Result<Response<WireSession>, Status> {
         let get = |name: SessionName| self.sessions.get(name);
         reply(async { Ok(self.wire(get(name("name", &request.get_ref().name)?).await?)) }).await
     }
@@ -114,13 +132,20 @@ impl SessionService for Handler {
     ) -> Result<Response<ListSessionsResponse>, Status> {
         let request = request.into_inner();
         reply(async {
-            let scope = DatasetScope::parse(&request.parent).map_err(|error| error.within("parent"))?;
+            let scope =
+                DatasetScope::parse(&request.parent).map_err(|error| error.within("parent"))?;
             let filter = filter::parse(&request.filter, &SESSIONS)?;
             let question = ["ListSessions", &request.parent, &request.filter];
             let start = paging(&question, request.page_size, &request.page_token)?;
-            let page = self.sessions.list(&scope, &filter, start, |session| self.wire(session)).await?;
+            let page = self
+                .sessions
+                .list(&scope, &filter, start, |session| self.wire(session))
+                .await?;
             let (sessions, next_page_token) = paged(&question, page)?;
-            Ok(ListSessionsResponse { sessions, next_page_token })
+            Ok(ListSessionsResponse {
+                sessions,
+                next_page_token,
+            })
         })
         .await
     }
@@ -133,7 +158,10 @@ impl SessionService for Handler {
         reply(async { Ok(self.wire(self.sessions.complete(completion?).await?)) }).await
     }
 
-    async fn finish_session(&self, request: Request<FinishSessionRequest>) -> Result<Response<WireSession>, Status> {
+    async fn finish_session(
+        &self,
+        request: Request<FinishSessionRequest>,
+    ) -> Result<Response<WireSession>, Status> {
         let finish = parse_finish(request.into_inner());
         reply(async { Ok(self.wire(self.sessions.finish(finish?).await?)) }).await
     }

@@ -6,8 +6,9 @@ use granary_core::{
     name::{DatasetName, DatasetScope, SnapshotName},
 };
 use granary_proto::metadata::v1::{
-    CreateSnapshotRequest, GetSnapshotRequest, ListSnapshotAssetsRequest, ListSnapshotAssetsResponse, ListSnapshotsRequest,
-    ListSnapshotsResponse, Snapshot as WireSnapshot, SnapshotAsset, snapshot_service_server::SnapshotService,
+    CreateSnapshotRequest, GetSnapshotRequest, ListSnapshotAssetsRequest,
+    ListSnapshotAssetsResponse, ListSnapshotsRequest, ListSnapshotsResponse,
+    Snapshot as WireSnapshot, SnapshotAsset, snapshot_service_server::SnapshotService,
 };
 use granary_runtime::rpc::principal;
 use tonic::{Request, Response, Status};
@@ -18,9 +19,10 @@ use crate::{
     snapshot::{self, NewSnapshot},
     store::{
         filter::{self, ASSETS},
+        frozen::Frozen,
         label::Label,
         request,
-        snapshot::{Frozen, Snapshot},
+        snapshot::Snapshot,
     },
 };
 
@@ -33,9 +35,16 @@ fn parse(request: CreateSnapshotRequest, author: String) -> Result<NewSnapshot> 
     let parent: DatasetName = name("parent", &request.parent)?;
     let text = request.snapshot.unwrap_or_default().filter;
     let chosen = !request.snapshot_id.is_empty();
-    let snapshot = if chosen { request.snapshot_id } else { id::new("s") };
+    let snapshot = if chosen {
+        request.snapshot_id
+    } else {
+        id::new("s")
+    };
     Ok(NewSnapshot {
-        name: with_id("snapshot_id", SnapshotName::new(parent.project, parent.dataset, snapshot))?,
+        name: with_id(
+            "snapshot_id",
+            SnapshotName::new(parent.project, parent.dataset, snapshot),
+        )?,
         chosen,
         filter: filter::parse(&text, &ASSETS).map_err(|error| error.within("snapshot"))?,
         text,
@@ -79,13 +88,29 @@ impl Handler {
 
 #[tonic::async_trait]
 impl SnapshotService for Handler {
-    async fn create_snapshot(&self, request: Request<CreateSnapshotRequest>) -> Result<Response<WireSnapshot>, Status> {
+    async fn create_snapshot(
+        &self,
+        request: Request<CreateSnapshotRequest>,
+    ) -> Result<Response<WireSnapshot>, Status> {
         let author = principal(&request)?.subject.to_string();
-        reply(async { Ok(wire(snapshot::create(&self.context, parse(request.into_inner(), author)?).await?)) }).await
+        reply(async {
+            Ok(wire(
+                snapshot::create(&self.context, parse(request.into_inner(), author)?).await?,
+            ))
+        })
+        .await
     }
 
-    async fn get_snapshot(&self, request: Request<GetSnapshotRequest>) -> Result<Response<WireSnapshot>, Status> {
-        reply(async { Ok(wire(snapshot::get(&self.context, &name("name", &request.get_ref().name)?).await?)) }).await
+    async fn get_snapshot(
+        &self,
+        request: Request<GetSnapshotRequest>,
+    ) -> Result<Response<WireSnapshot>, Status> {
+        reply(async {
+            Ok(wire(
+                snapshot::get(&self.context, &name("name", &request.get_ref().name)?).await?,
+            ))
+        })
+        .await
     }
 
     async fn list_snapshots(
@@ -94,11 +119,18 @@ impl SnapshotService for Handler {
     ) -> Result<Response<ListSnapshotsResponse>, Status> {
         let request = request.into_inner();
         reply(async {
-            let scope = DatasetScope::parse(&request.parent).map_err(|error| error.within("parent"))?;
+            let scope =
+                DatasetScope::parse(&request.parent).map_err(|error| error.within("parent"))?;
             let question = ["ListSnapshots", &request.parent];
             let start = paging(&question, request.page_size, &request.page_token)?;
-            let (snapshots, next_page_token) = paged(&question, snapshot::list(&self.context, &scope, start, wire).await?)?;
-            Ok(ListSnapshotsResponse { snapshots, next_page_token })
+            let (snapshots, next_page_token) = paged(
+                &question,
+                snapshot::list(&self.context, &scope, start, wire).await?,
+            )?;
+            Ok(ListSnapshotsResponse {
+                snapshots,
+                next_page_token,
+            })
         })
         .await
     }
@@ -113,8 +145,14 @@ impl SnapshotService for Handler {
             let question = ["ListSnapshotAssets", &request.parent];
             let start = paging(&question, request.page_size, &request.page_token)?;
             let wire = |asset, kind, labels| self.wire_asset(asset, kind, labels);
-            let (assets, next_page_token) = paged(&question, snapshot::assets(&self.context, &parent, start, wire).await?)?;
-            Ok(ListSnapshotAssetsResponse { assets, next_page_token })
+            let (assets, next_page_token) = paged(
+                &question,
+                snapshot::assets(&self.context, &parent, start, wire).await?,
+            )?;
+            Ok(ListSnapshotAssetsResponse {
+                assets,
+                next_page_token,
+            })
         })
         .await
     }

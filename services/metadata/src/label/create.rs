@@ -47,7 +47,11 @@ pub(super) async fn add(context: Context, new: Vec<NewLabel>) -> Result<Vec<Resu
     let unit = Unit::begin(&context).await?;
     let mut desk = Desk::read(&unit, &new).await?;
     let results: Vec<_> = new.into_iter().map(|new| desk.add(new)).collect();
-    let added: Vec<_> = desk.added.iter().filter_map(|name| desk.labels.get(name)).collect();
+    let added: Vec<_> = desk
+        .added
+        .iter()
+        .filter_map(|name| desk.labels.get(name))
+        .collect();
     store::add(&unit.tx, &added).await?;
     request::remember(&unit, &desk.requests).await?;
     for name in &desk.added {
@@ -60,7 +64,7 @@ pub(super) async fn add(context: Context, new: Vec<NewLabel>) -> Result<Vec<Resu
 impl Desk {
     async fn read(unit: &Unit, new: &[NewLabel]) -> Result<Self> {
         let keys: Vec<_> = new.iter().filter_map(NewLabel::key).collect();
-        let answered = request::answered(unit, &keys).await?;
+        let answered = request::answered(&unit.tx, &keys).await?;
         let parents: HashSet<_> = new.iter().map(|new| new.parent.clone()).collect();
         let parents: Vec<_> = parents.into_iter().collect();
         let mut names: Vec<_> = new.iter().filter_map(|new| new.name.clone()).collect();
@@ -68,8 +72,16 @@ impl Desk {
             names.push(LabelName::parse(resource)?);
         }
         Ok(Self {
-            assets: assets::get(&unit.tx, &parents).await?.into_iter().map(|a| (a.name.clone(), a)).collect(),
-            labels: store::get(&unit.tx, &names).await?.into_iter().map(|l| (l.name.clone(), l)).collect(),
+            assets: assets::get(&unit.tx, &parents)
+                .await?
+                .into_iter()
+                .map(|a| (a.name.clone(), a))
+                .collect(),
+            labels: store::get(&unit.tx, &names)
+                .await?
+                .into_iter()
+                .map(|l| (l.name.clone(), l))
+                .collect(),
             answered,
             added: Vec::new(),
             requests: Vec::new(),
@@ -79,18 +91,33 @@ impl Desk {
 
     fn add(&mut self, new: NewLabel) -> Result<Label> {
         let key = new.key();
-        if let Some((key, resource)) = key.as_ref().and_then(|key| Some((key, self.answered.get(key)?))) {
+        if let Some((key, resource)) = key
+            .as_ref()
+            .and_then(|key| Some((key, self.answered.get(key)?)))
+        {
             let name = LabelName::parse(resource)?;
             if name.parent() != new.parent || new.name.is_some_and(|wanted| wanted != name) {
                 return Err(request::reused(&key.2, resource));
             }
-            return self.labels.get(&name).cloned().ok_or_else(|| Error::not_found(&name));
+            return self
+                .labels
+                .get(&name)
+                .cloned()
+                .ok_or_else(|| Error::not_found(&name));
         }
-        let asset = self.assets.get(&new.parent).ok_or_else(|| Error::not_found(&new.parent))?;
+        let asset = self
+            .assets
+            .get(&new.parent)
+            .ok_or_else(|| Error::not_found(&new.parent))?;
         new.area.map_or(Ok(()), |area| fits(area, asset))?;
         let name = match new.name {
             Some(name) => name,
-            None => LabelName::new(&new.parent.project, &new.parent.dataset, &new.parent.asset, id::new("l"))?,
+            None => LabelName::new(
+                &new.parent.project,
+                &new.parent.dataset,
+                &new.parent.asset,
+                id::new("l"),
+            )?,
         };
         if self.labels.contains_key(&name) {
             return Err(Error::already_exists(&name, ""));
@@ -116,6 +143,8 @@ impl Desk {
 
 impl NewLabel {
     fn key(&self) -> Option<Key> {
-        self.request.clone().map(|id| (self.parent.project.clone(), METHOD, id))
+        self.request
+            .clone()
+            .map(|id| (self.parent.project.clone(), METHOD, id))
     }
 }

@@ -51,7 +51,9 @@ impl Labels {
         Self {
             context: context.clone(),
             lane: lane.clone(),
-            additions: Batcher::start(tasks, "add labels", Limits::default(), move |new| create::add(adding.clone(), new)),
+            additions: Batcher::start(tasks, "add labels", Limits::default(), move |new| {
+                create::add(adding.clone(), new)
+            }),
         }
     }
 
@@ -63,7 +65,10 @@ impl Labels {
     /// The label in its newest revision.
     pub(crate) async fn get(&self, name: &LabelName) -> Result<Label> {
         let found = store::get(self.context.db.reader(), std::slice::from_ref(name)).await?;
-        found.into_iter().next().ok_or_else(|| Error::not_found(name))
+        found
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::not_found(name))
     }
 
     /// A page of the labels of an asset, or of all in a dataset, by asset and creation.
@@ -76,39 +81,79 @@ impl Labels {
     ) -> Result<Page<M, Key>> {
         let reader = self.context.db.reader();
         match asset {
-            Some(name) if assets::get(reader, std::slice::from_ref(name)).await?.is_empty() => return Err(Error::not_found(name)),
+            Some(name)
+                if assets::get(reader, std::slice::from_ref(name))
+                    .await?
+                    .is_empty() =>
+            {
+                return Err(Error::not_found(name));
+            }
             Some(_) => {}
-            None => dataset::exists(&self.context, &dataset.project, Some(&dataset.dataset)).await?,
+            None => {
+                dataset::exists(&self.context, &dataset.project, Some(&dataset.dataset)).await?
+            }
         }
         let wire = &wire;
-    page::read(size, last, move |last: Option<Key>, limit| async move {
-            let rows = store::list(reader, dataset, asset.map(|a| a.asset.as_str()), last.as_ref(), limit).await?;
-            Ok(rows.into_iter().map(|l| ((l.name.asset.clone(), l.created, l.name.label.clone()), wire(l))).collect())
+        page::read(size, last, move |last: Option<Key>, limit| async move {
+            let rows = store::list(
+                reader,
+                dataset,
+                asset.map(|a| a.asset.as_str()),
+                last.as_ref(),
+                limit,
+            )
+            .await?;
+            Ok(rows
+                .into_iter()
+                .map(|l| {
+                    (
+                        (l.name.asset.clone(), l.created, l.name.label.clone()),
+                        wire(l),
+                    )
+                })
+                .collect())
         })
         .await
     }
 
     /// Makes a new revision.
     pub(crate) async fn update(&self, change: Change) -> Result<Label> {
-        self.lane.write(move |unit| Box::pin(update(unit, change))).await
+        self.lane
+            .write(move |unit| Box::pin(update(unit, change)))
+            .await
     }
 
     /// Removes a label. Snapshots have their own copies.
     pub(crate) async fn delete(&self, name: LabelName) -> Result<()> {
-        self.lane.write(move |unit| Box::pin(delete(unit, name))).await
+        self.lane
+            .write(move |unit| Box::pin(delete(unit, name)))
+            .await
     }
 }
 
 async fn update(unit: &Unit, change: Change) -> Result<Label> {
     let found = store::get(&unit.tx, std::slice::from_ref(&change.name)).await?;
-    let mut label = found.into_iter().next().ok_or_else(|| Error::not_found(&change.name))?;
+    let mut label = found
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::not_found(&change.name))?;
     if change.revision != 0 && change.revision != label.revision {
-        let reason = format!("the newest revision is {}, not {}", label.revision, change.revision);
-        return Err(Error::Aborted { resource: label.name.to_string(), reason });
+        let reason = format!(
+            "the newest revision is {}, not {}",
+            label.revision, change.revision
+        );
+        return Err(Error::Aborted {
+            resource: label.name.to_string(),
+            reason,
+        });
     }
     if let Some(Some(area)) = change.area {
         let of = assets::get(&unit.tx, &[label.name.parent()]).await?;
-        fits(area, of.first().ok_or_else(|| Error::not_found(label.name.parent()))?)?;
+        fits(
+            area,
+            of.first()
+                .ok_or_else(|| Error::not_found(label.name.parent()))?,
+        )?;
     }
     label.class = change.class.unwrap_or(label.class);
     label.area = change.area.unwrap_or(label.area);
@@ -131,7 +176,9 @@ async fn delete(unit: &Unit, name: LabelName) -> Result<()> {
 /// Checks that a box lies in the image, where the asset's attributes say how large that is.
 fn fits(area: Area, asset: &Asset) -> Result<()> {
     let size = |key: &str| asset.attributes.get(key).and_then(Value::as_number);
-    let (Some(width), Some(height)) = (size("width"), size("height")) else { return Ok(()) };
+    let (Some(width), Some(height)) = (size("width"), size("height")) else {
+        return Ok(());
+    };
     if area.x + area.width <= width && area.y + area.height <= height {
         return Ok(());
     }

@@ -1,7 +1,8 @@
 //! Projects, datasets, sessions, assets, labels, snapshots. Everything starts with its project.
 //!
 //! Attributes stand in their row, as JSON, which is what reading gives. The tables of attributes are an index of them, for filters: `head`
-//! is the start of a text, short enough for an index of either database.
+//! is the start of a text, short enough for an index of either database. What a snapshot holds is stored before the snapshot itself is,
+//! under an id of its own: its `content`.
 
 use sea_orm_migration::{MigrationTrait, SchemaManager, async_trait::async_trait, sea_orm::DbErr};
 
@@ -77,7 +78,7 @@ const STATEMENTS: &[&str] = &[
     "CREATE INDEX labels_class ON labels (project, class)",
     "CREATE TABLE snapshots (
         project {text} NOT NULL, dataset {text} NOT NULL, snapshot {text} NOT NULL,
-        filter {text} NOT NULL, digest {text} NOT NULL,
+        content {text} NOT NULL, filter {text} NOT NULL, digest {text} NOT NULL,
         asset_count BIGINT NOT NULL, label_count BIGINT NOT NULL, size_bytes BIGINT NOT NULL,
         author {text} NOT NULL, created BIGINT NOT NULL,
         PRIMARY KEY (project, dataset, snapshot)
@@ -85,14 +86,14 @@ const STATEMENTS: &[&str] = &[
     "CREATE INDEX snapshots_newest ON snapshots (project, created, dataset, snapshot)",
     "CREATE INDEX snapshots_newest_of_dataset ON snapshots (project, dataset, created, snapshot)",
     "CREATE TABLE snapshot_assets (
-        project {text} NOT NULL, dataset {text} NOT NULL, snapshot {text} NOT NULL, session {text} NOT NULL, path {text} NOT NULL,
+        project {text} NOT NULL, dataset {text} NOT NULL, content {text} NOT NULL, session {text} NOT NULL, path {text} NOT NULL,
         asset {text} NOT NULL, media_type {text} NOT NULL, size_bytes BIGINT NOT NULL, sha256 {text} NOT NULL,
-        PRIMARY KEY (project, dataset, snapshot, session, path)
+        PRIMARY KEY (project, dataset, content, session, path)
     ){clustered}",
     "CREATE TABLE snapshot_labels (
-        project {text} NOT NULL, dataset {text} NOT NULL, snapshot {text} NOT NULL, asset {text} NOT NULL, label {text} NOT NULL,
+        project {text} NOT NULL, dataset {text} NOT NULL, content {text} NOT NULL, asset {text} NOT NULL, label {text} NOT NULL,
         class {text} NOT NULL, x {number}, y {number}, width {number}, height {number},
         author {text} NOT NULL, revision BIGINT NOT NULL, created BIGINT NOT NULL, updated BIGINT NOT NULL,
-        PRIMARY KEY (project, dataset, snapshot, asset, label)
+        PRIMARY KEY (project, dataset, content, asset, label)
     ){clustered}",
 ];

@@ -6,14 +6,19 @@ mod m20261121_000001_nouns;
 mod m20261121_000002_events;
 
 use sea_orm::{ConnectionTrait as _, DbBackend};
-use sea_orm_migration::{MigrationTrait, MigratorTrait, SchemaManager, async_trait::async_trait, sea_orm::DbErr};
+use sea_orm_migration::{
+    MigrationTrait, MigratorTrait, SchemaManager, async_trait::async_trait, sea_orm::DbErr,
+};
 
 pub(crate) struct Migrator;
 
 #[async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_nouns::Migration), Box::new(m20261121_000002_events::Migration)]
+        vec![
+            Box::new(m20261121_000001_nouns::Migration),
+            Box::new(m20261121_000002_events::Migration),
+        ]
     }
 }
 
@@ -21,10 +26,18 @@ impl MigratorTrait for Migrator {
 /// table that is only ever read by its key.
 async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let (text, number, sequence, clustered) = match manager.get_database_backend() {
-        DbBackend::Postgres => {
-            ("TEXT COLLATE \"C\"", "DOUBLE PRECISION", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "")
-        }
-        _ => ("TEXT", "REAL", "INTEGER PRIMARY KEY AUTOINCREMENT", " WITHOUT ROWID"),
+        DbBackend::Postgres => (
+            "TEXT COLLATE \"C\"",
+            "DOUBLE PRECISION",
+            "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+            "",
+        ),
+        _ => (
+            "TEXT",
+            "REAL",
+            "INTEGER PRIMARY KEY AUTOINCREMENT",
+            " WITHOUT ROWID",
+        ),
     };
     for statement in statements {
         let statement = statement
@@ -32,7 +45,10 @@ async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbE
             .replace("{number}", number)
             .replace("{sequence}", sequence)
             .replace("{clustered}", clustered);
-        manager.get_connection().execute_unprepared(&statement).await?;
+        manager
+            .get_connection()
+            .execute_unprepared(&statement)
+            .await?;
     }
     Ok(())
 }

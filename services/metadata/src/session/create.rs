@@ -50,9 +50,15 @@ pub(super) async fn open(context: Context, new: Vec<NewSession>) -> Result<Vec<R
     let unit = Unit::begin(&context).await?;
     let mut desk = Desk::read(&unit, &new).await?;
     let results: Vec<_> = new.into_iter().map(|new| desk.open(new)).collect();
-    let of = |names: &BTreeSet<SessionName>| names.iter().filter_map(|name| desk.sessions.get(name)).collect::<Vec<_>>();
+    let of = |names: &BTreeSet<SessionName>| {
+        names
+            .iter()
+            .filter_map(|name| desk.sessions.get(name))
+            .collect::<Vec<_>>()
+    };
     store::add(&unit.tx, &of(&desk.opened)).await?;
     store::update(&unit.tx, &of(&desk.changed)).await?;
+    store::index(&unit.tx, &of(&desk.changed)).await?;
     request::remember(&unit, &desk.requests).await?;
     for name in &desk.opened {
         unit.emit(&name.project, "session.created", name);
@@ -71,8 +77,11 @@ impl Desk {
         let found = store::lock(&unit.tx, &names).await?;
         Ok(Self {
             kinds: dataset::kinds(&unit.tx, &parents).await?,
-            answered: request::answered(unit, &keys).await?,
-            sessions: found.into_iter().map(|session| (session.name.clone(), session)).collect(),
+            answered: request::answered(&unit.tx, &keys).await?,
+            sessions: found
+                .into_iter()
+                .map(|session| (session.name.clone(), session))
+                .collect(),
             opened: BTreeSet::new(),
             changed: BTreeSet::new(),
             requests: Vec::new(),
@@ -82,14 +91,24 @@ impl Desk {
 
     fn open(&mut self, new: NewSession) -> Result<Session> {
         let parent = new.name.parent();
-        let kind = *self.kinds.get(&parent).ok_or_else(|| Error::not_found(&parent))?;
+        let kind = *self
+            .kinds
+            .get(&parent)
+            .ok_or_else(|| Error::not_found(&parent))?;
         let key = new.key();
-        let (name, earlier) = (new.name.clone(), key.as_ref().and_then(|key| self.answered.get(key)));
+        let (name, earlier) = (
+            new.name.clone(),
+            key.as_ref().and_then(|key| self.answered.get(key)),
+        );
         if let Some((key, resource)) = key.as_ref().zip(earlier) {
             if *resource != name.to_string() {
                 return Err(request::reused(&key.2, resource));
             }
-            return self.sessions.get(&name).cloned().ok_or_else(|| Error::not_found(&name));
+            return self
+                .sessions
+                .get(&name)
+                .cloned()
+                .ok_or_else(|| Error::not_found(&name));
         }
         let session = match self.sessions.get(&name) {
             Some(found) => self.again(found.clone(), new)?,
@@ -112,13 +131,24 @@ impl Desk {
         let opened_with = new.content()?;
         if session.state != State::Open {
             let alike = session.opened_with == opened_with || session.holds(&new);
-            return if alike { Ok(session) } else { Err(Error::already_exists(&session.name, session.difference(&new))) };
+            return if alike {
+                Ok(session)
+            } else {
+                Err(Error::already_exists(
+                    &session.name,
+                    session.difference(&new),
+                ))
+            };
         }
         if session.holds(&new) && session.opened_with == opened_with {
             return Ok(session);
         }
         session.attributes.extend(new.attributes);
-        let replace = |old: &mut String, new: String| if !new.is_empty() { *old = new };
+        let replace = |old: &mut String, new: String| {
+            if !new.is_empty() {
+                *old = new
+            }
+        };
         replace(&mut session.metadata_path, new.metadata_path);
         replace(&mut session.producer, new.producer);
         if !new.derived_from.is_empty() {
@@ -128,7 +158,10 @@ impl Desk {
         // Before anything is written: one that grew too large fails alone.
         json::encode("session.attributes", &session.attributes)?;
         if session.attributes.len() > 1000 {
-            return Err(Error::invalid("session.attributes", "expected at most 1000 attributes together with those that are there"));
+            return Err(Error::invalid(
+                "session.attributes",
+                "expected at most 1000 attributes together with those that are there",
+            ));
         }
         if !self.opened.contains(&session.name) {
             self.changed.insert(session.name.clone());
@@ -139,16 +172,22 @@ impl Desk {
 
 impl NewSession {
     fn key(&self) -> Option<Key> {
-        self.request.clone().map(|id| (self.name.project.clone(), METHOD, id))
+        self.request
+            .clone()
+            .map(|id| (self.name.project.clone(), METHOD, id))
     }
 
     /// A digest of what makes two openings alike.
     fn content(&self) -> Result<String> {
-        Ok(id::digest(&[&json::encode("session.attributes", &self.attributes)?, &self.metadata_path]))
+        Ok(id::digest(&[
+            &json::encode("session.attributes", &self.attributes)?,
+            &self.metadata_path,
+        ]))
     }
 
     fn into_session(self, kind: DatasetKind, now: i64) -> Result<Session> {
         let opened_with = self.content()?;
+        json::encode("session.derived_from", &self.derived_from)?;
         Ok(Session {
             opened_with,
             name: self.name,
@@ -174,14 +213,22 @@ impl NewSession {
 impl Session {
     /// Whether it has everything that is asked for.
     fn holds(&self, new: &NewSession) -> bool {
-        let attributes = new.attributes.iter().all(|(key, value)| self.attributes.get(key) == Some(value));
+        let attributes = new
+            .attributes
+            .iter()
+            .all(|(key, value)| self.attributes.get(key) == Some(value));
         attributes && (new.metadata_path.is_empty() || new.metadata_path == self.metadata_path)
     }
 
     fn difference(&self, new: &NewSession) -> String {
-        let other = new.attributes.iter().find(|(key, value)| self.attributes.get(*key) != Some(value));
+        let other = new
+            .attributes
+            .iter()
+            .find(|(key, value)| self.attributes.get(*key) != Some(value));
         match other {
-            Some((key, _)) => format!("it was completed with another value of the attribute {key:?}: choose another session id"),
+            Some((key, _)) => format!(
+                "it was completed with another value of the attribute {key:?}: choose another session id"
+            ),
             None => "it was completed with another metadata_path: choose another session id".into(),
         }
     }

@@ -1,10 +1,16 @@
 //! Completing and finishing sessions.
 
-use granary_core::{Error, Result, name::{SessionName, quote}};
+use granary_core::{
+    Error, Result,
+    name::{SessionName, quote},
+};
 use granary_proto::convert::Report;
 
 use crate::{
-    state::{asset, session::{Event, State, next}},
+    state::{
+        asset,
+        session::{Event, State, next},
+    },
     store::{
         asset as assets,
         attributes::Attributes,
@@ -30,7 +36,10 @@ pub(crate) struct Finish {
 
 async fn lock(unit: &Unit, name: &SessionName) -> Result<Session> {
     let found = store::lock(&unit.tx, std::slice::from_ref(name)).await?;
-    found.into_iter().next().ok_or_else(|| Error::not_found(name))
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::not_found(name))
 }
 
 pub(super) async fn complete(unit: &Unit, completion: Completion) -> Result<Session> {
@@ -40,7 +49,9 @@ pub(super) async fn complete(unit: &Unit, completion: Completion) -> Result<Sess
         return Ok(session);
     }
     if session.pending_count > 0 {
-        let example = assets::example(&unit.tx, &session.name, asset::State::Pending).await?.unwrap_or_default();
+        let example = assets::example(&unit.tx, &session.name, asset::State::Pending)
+            .await?
+            .unwrap_or_default();
         let reason = format!(
             "{} of its assets are not uploaded yet, such as {}: finish their uploads, then complete it again",
             session.pending_count,
@@ -73,6 +84,7 @@ pub(super) async fn finish(unit: &Unit, finish: Finish) -> Result<Session> {
     for (field, messages) in finish.errors {
         session.errors.entry(field).or_default().extend(messages);
     }
+    let learned = !finish.attributes.is_empty();
     session.attributes.extend(finish.attributes);
     // Before anything is written: what is too large fails alone.
     json::encode("errors", &session.errors)?;
@@ -81,7 +93,14 @@ pub(super) async fn finish(unit: &Unit, finish: Finish) -> Result<Session> {
     session.finished = Some(unit.now);
     accept_rest(unit, &mut session).await?;
     store::update(&unit.tx, &[&session]).await?;
-    let kind = if end == State::Failed { "session.failed" } else { "session.processed" };
+    if learned {
+        store::index(&unit.tx, &[&session]).await?;
+    }
+    let kind = if end == State::Failed {
+        "session.failed"
+    } else {
+        "session.processed"
+    };
     unit.emit(&session.name.project, kind, &session.name);
     Ok(session)
 }
@@ -89,8 +108,18 @@ pub(super) async fn finish(unit: &Unit, finish: Finish) -> Result<Session> {
 /// What no pipeline gave a verdict on is ready.
 async fn accept_rest(unit: &Unit, session: &mut Session) -> Result<()> {
     let open: Vec<_> = asset::State::moved_by(asset::Event::Accepted).collect();
-    let moved = assets::move_all(&unit.tx, &session.name, &open, asset::State::Ready, unit.now).await?;
-    let counts = Counts { ready: i64::try_from(moved).unwrap_or(i64::MAX), ..Counts::default() };
+    let moved = assets::move_all(
+        &unit.tx,
+        &session.name,
+        &open,
+        asset::State::Ready,
+        unit.now,
+    )
+    .await?;
+    let counts = Counts {
+        ready: i64::try_from(moved).unwrap_or(i64::MAX),
+        ..Counts::default()
+    };
     session.ready_count += counts.ready;
     store::count(&unit.tx, [(&session.name, &counts)]).await
 }

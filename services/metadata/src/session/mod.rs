@@ -45,7 +45,9 @@ impl Sessions {
             openings: Batcher::start(tasks, "open sessions", Limits::default(), move |new| {
                 create::open(opening.clone(), new)
             }),
-            reads: Batcher::start(tasks, "read sessions", Limits::default(), move |names| read(reading.clone(), names)),
+            reads: Batcher::start(tasks, "read sessions", Limits::default(), move |names| {
+                read(reading.clone(), names)
+            }),
         }
     }
 
@@ -61,12 +63,16 @@ impl Sessions {
 
     /// Closes a session.
     pub(crate) async fn complete(&self, completion: Completion) -> Result<Session> {
-        self.lane.write(move |unit| Box::pin(end::complete(unit, completion))).await
+        self.lane
+            .write(move |unit| Box::pin(end::complete(unit, completion)))
+            .await
     }
 
     /// Ends a session.
     pub(crate) async fn finish(&self, finish: Finish) -> Result<Session> {
-        self.lane.write(move |unit| Box::pin(end::finish(unit, finish))).await
+        self.lane
+            .write(move |unit| Box::pin(end::finish(unit, finish)))
+            .await
     }
 
     /// A page of the sessions that match, the newest first.
@@ -79,9 +85,24 @@ impl Sessions {
     ) -> Result<Page<M, Key>> {
         dataset::exists(&self.context, &scope.project, scope.dataset.as_deref()).await?;
         let wire = &wire;
-    page::read(size, last, move |last: Option<Key>, limit| async move {
-            let rows = store::list(self.context.db.reader(), scope, filter, last.as_ref(), limit).await?;
-            Ok(rows.into_iter().map(|s| ((s.created, s.name.dataset.clone(), s.name.session.clone()), wire(s))).collect())
+        page::read(size, last, move |last: Option<Key>, limit| async move {
+            let rows = store::list(
+                self.context.db.reader(),
+                scope,
+                filter,
+                last.as_ref(),
+                limit,
+            )
+            .await?;
+            Ok(rows
+                .into_iter()
+                .map(|s| {
+                    (
+                        (s.created, s.name.dataset.clone(), s.name.session.clone()),
+                        wire(s),
+                    )
+                })
+                .collect())
         })
         .await
     }
@@ -89,6 +110,17 @@ impl Sessions {
 
 async fn read(context: Context, names: Vec<SessionName>) -> Result<Vec<Result<Session>>> {
     let found = store::get(context.db.reader(), &names).await?;
-    let found: HashMap<_, _> = found.into_iter().map(|session| (session.name.clone(), session)).collect();
-    Ok(names.into_iter().map(|name| found.get(&name).cloned().ok_or_else(|| Error::not_found(&name))).collect())
+    let found: HashMap<_, _> = found
+        .into_iter()
+        .map(|session| (session.name.clone(), session))
+        .collect();
+    Ok(names
+        .into_iter()
+        .map(|name| {
+            found
+                .get(&name)
+                .cloned()
+                .ok_or_else(|| Error::not_found(&name))
+        })
+        .collect())
 }

@@ -39,7 +39,12 @@ const ENDED: &str = "the verdict stands and does not change";
 /// turned into the other one.
 pub(crate) fn next(state: State, event: Event) -> Result<State, WrongState> {
     use State::{Pending, Ready, Rejected, Uploaded, Validating};
-    let wrong = |reason| Err(WrongState { state: state.as_str(), reason });
+    let wrong = |reason| {
+        Err(WrongState {
+            state: state.as_str(),
+            reason,
+        })
+    };
     match (state, event) {
         (Pending, Event::Stored) => Ok(Uploaded),
         (Pending, _) => wrong(NO_BYTES),
@@ -56,11 +61,19 @@ pub(crate) fn next(state: State, event: Event) -> Result<State, WrongState> {
 
 impl State {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] = [Self::Pending, Self::Uploaded, Self::Validating, Self::Ready, Self::Rejected];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Uploaded,
+        Self::Validating,
+        Self::Ready,
+        Self::Rejected,
+    ];
 
     /// Those from which an event leads elsewhere.
     pub(crate) fn moved_by(event: Event) -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(move |state| next(*state, event).is_ok_and(|end| end != *state))
+        Self::ALL
+            .into_iter()
+            .filter(move |state| next(*state, event).is_ok_and(|end| end != *state))
     }
 
     /// As it is stored and shown.
@@ -76,7 +89,10 @@ impl State {
 
     /// From how it is stored.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).map_or_else(|| unknown("asset", text), Ok)
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .map_or_else(|| unknown("asset", text), Ok)
     }
 }
 
@@ -116,8 +132,14 @@ mod tests {
 
     #[test]
     fn what_an_event_moves_follows_from_the_table() {
-        assert_eq!(State::moved_by(Event::Accepted).collect::<Vec<_>>(), [State::Uploaded, State::Validating]);
-        assert_eq!(State::moved_by(Event::Stored).collect::<Vec<_>>(), [State::Pending]);
+        assert_eq!(
+            State::moved_by(Event::Accepted).collect::<Vec<_>>(),
+            [State::Uploaded, State::Validating]
+        );
+        assert_eq!(
+            State::moved_by(Event::Stored).collect::<Vec<_>>(),
+            [State::Pending]
+        );
     }
 
     #[test]

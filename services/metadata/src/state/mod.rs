@@ -24,5 +24,8 @@ impl WrongState {
 
 // A stored state that nobody knows: the database was changed from outside.
 fn unknown<T>(noun: &str, text: &str) -> Result<T> {
-    Err(Error::Internal { context: format!("reading the state {} of a {noun}", quote(text)), cause: None })
+    Err(Error::Internal {
+        context: format!("reading the state {} of a {noun}", quote(text)),
+        cause: None,
+    })
 }

@@ -32,9 +32,10 @@ pub(crate) enum Event {
 pub(crate) fn next(state: State, event: Event) -> Result<State, WrongState> {
     match (state, event) {
         (State::Open, Event::Complete) => Ok(State::Completed),
-        (State::Open, Event::Accept | Event::Refuse) => {
-            Err(WrongState { state: state.as_str(), reason: "complete it before it is finished" })
-        }
+        (State::Open, Event::Accept | Event::Refuse) => Err(WrongState {
+            state: state.as_str(),
+            reason: "complete it before it is finished",
+        }),
         (State::Completed, Event::Accept) => Ok(State::Processed),
         (State::Completed, Event::Refuse) => Ok(State::Failed),
         (State::Completed, Event::Complete) | (State::Processed | State::Failed, _) => Ok(state),
@@ -57,7 +58,10 @@ impl State {
 
     /// From how it is stored.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).map_or_else(|| unknown("session", text), Ok)
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .map_or_else(|| unknown("session", text), Ok)
     }
 }
 

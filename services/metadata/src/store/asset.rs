@@ -2,9 +2,8 @@
 
 use granary_core::{
     Result,
-    filter::Filter,
     layout::DatasetKind,
-    name::{AssetName, DatasetScope, SessionName},
+    name::{AssetName, SessionName},
 };
 use granary_proto::convert::Report;
 use granary_runtime::db::MAX_VARIABLES;
@@ -12,8 +11,8 @@ use sea_orm::ConnectionTrait;
 
 use super::{
     attributes::{Attributes, Entry, index_assets},
-    filter::{self, ASSETS},
     json,
+    query::{Key, Query},
     sql::{Row, Sql, insert, values},
 };
 use crate::state::asset::State;
@@ -48,16 +47,18 @@ impl Asset {
     }
 }
 
-/// Where a page of assets goes on: dataset, session, path.
-pub(crate) type Key = (String, String, String);
-
-const SELECT: &str = "SELECT a.project, a.dataset, a.asset, d.kind, a.session, a.path, a.media_type, a.size_bytes, a.sha256, a.state, \
-    a.attributes, a.errors, a.derived_from, a.producer, a.created, a.updated \
-    FROM assets a JOIN datasets d ON d.project = a.project AND d.dataset = a.dataset";
+const COLUMNS: &str = "SELECT a.project, a.dataset, a.asset, d.kind, a.session, a.path, a.media_type, a.size_bytes, a.sha256, a.state, \
+    a.attributes, a.errors, a.derived_from, a.producer, a.created, a.updated";
+const FROM: &str =
+    " FROM assets a JOIN datasets d ON d.project = a.project AND d.dataset = a.dataset";
 
 fn read(row: &mut Row) -> Result<Asset> {
     Ok(Asset {
-        name: AssetName { project: row.get()?, dataset: row.get()?, asset: row.get()? },
+        name: AssetName {
+            project: row.get()?,
+            dataset: row.get()?,
+            asset: row.get()?,
+        },
         kind: row.get::<String>()?.parse()?,
         session: row.get()?,
         path: row.get()?,
@@ -75,7 +76,11 @@ fn read(row: &mut Row) -> Result<Asset> {
 }
 
 fn columns(name: &AssetName) -> [sea_orm::Value; 3] {
-    values![name.project.as_str(), name.dataset.as_str(), name.asset.as_str()]
+    values![
+        name.project.as_str(),
+        name.dataset.as_str(),
+        name.asset.as_str()
+    ]
 }
 
 // A name has three variables, and a list may grow to twice its length.
@@ -85,15 +90,20 @@ const NAMES: usize = MAX_VARIABLES / 3 / 2;
 pub(crate) async fn get(on: &impl ConnectionTrait, names: &[AssetName]) -> Result<Vec<Asset>> {
     let mut found = Vec::with_capacity(names.len());
     for chunk in names.chunks(NAMES) {
-        let mut sql = Sql::new(on.get_database_backend(), SELECT);
-        sql.push(" WHERE (a.project, a.dataset, a.asset)").among(chunk, columns);
+        let mut sql = Sql::new(on.get_database_backend(), COLUMNS);
+        sql.push(FROM)
+            .push(" WHERE (a.project, a.dataset, a.asset)")
+            .among(chunk, columns);
         found.extend(sql.all(on, read).await?);
     }
     Ok(found)
 }
 
 /// The sessions of assets.
-pub(crate) async fn sessions(on: &impl ConnectionTrait, names: &[AssetName]) -> Result<Vec<SessionName>> {
+pub(crate) async fn sessions(
+    on: &impl ConnectionTrait,
+    names: &[AssetName],
+) -> Result<Vec<SessionName>> {
     let mut found = Vec::new();
     for chunk in names.chunks(NAMES) {
         let mut sql = Sql::new(
@@ -101,7 +111,13 @@ pub(crate) async fn sessions(on: &impl ConnectionTrait, names: &[AssetName]) -> 
             "SELECT DISTINCT a.project, a.dataset, a.session FROM assets a WHERE (a.project, a.dataset, a.asset)",
         );
         sql.among(chunk, columns);
-        let read = |row: &mut Row| Ok(SessionName { project: row.get()?, dataset: row.get()?, session: row.get()? });
+        let read = |row: &mut Row| {
+            Ok(SessionName {
+                project: row.get()?,
+                dataset: row.get()?,
+                session: row.get()?,
+            })
+        };
         found.extend(sql.all(on, read).await?);
     }
     found.sort();
@@ -112,43 +128,33 @@ pub(crate) async fn sessions(on: &impl ConnectionTrait, names: &[AssetName]) -> 
 /// Up to `limit` assets that match, by dataset, session and path, after `last`.
 pub(crate) async fn list(
     on: &impl ConnectionTrait,
-    scope: &DatasetScope,
-    filter: &Filter,
+    query: &Query,
     last: Option<&Key>,
     limit: u32,
 ) -> Result<Vec<Asset>> {
-    let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    matching(&mut sql, scope, filter)?;
-    match last {
-        None => {}
-        // Without the dataset where it is fixed, so that an index leads straight to the place.
-        Some((_, session, path)) if scope.dataset.is_some() => {
-            sql.push(" AND (a.session, a.path) > ").tuple(values![session.as_str(), path.as_str()]);
-        }
-        Some((dataset, session, path)) => {
-            sql.push(" AND (a.dataset, a.session, a.path) > ");
-            sql.tuple(values![dataset.as_str(), session.as_str(), path.as_str()]);
-        }
-    }
-    sql.push(" ORDER BY a.dataset, a.session, a.path LIMIT ").bind(i64::from(limit));
+    let mut sql = Sql::new(on.get_database_backend(), COLUMNS);
+    query.push(&mut sql)?;
+    query.push_page(&mut sql, last, limit);
     sql.all(on, read).await
 }
 
-/// Adds the condition that assets, as `a`, are in scope and match.
-pub(crate) fn matching(sql: &mut Sql, scope: &DatasetScope, filter: &Filter) -> Result<()> {
-    sql.push(" WHERE a.project = ").bind(scope.project.as_str());
-    if let Some(dataset) = &scope.dataset {
-        sql.push(" AND a.dataset = ").bind(dataset.as_str());
-    }
-    filter::push(sql, filter, &ASSETS)
-}
-
 /// The path of one asset of a session that is in a state.
-pub(crate) async fn example(on: &impl ConnectionTrait, session: &SessionName, state: State) -> Result<Option<String>> {
-    let mut sql = Sql::new(on.get_database_backend(), "SELECT a.path FROM assets a WHERE a.project = ");
-    sql.bind(session.project.as_str()).push(" AND a.dataset = ").bind(session.dataset.as_str());
+pub(crate) async fn example(
+    on: &impl ConnectionTrait,
+    session: &SessionName,
+    state: State,
+) -> Result<Option<String>> {
+    let mut sql = Sql::new(
+        on.get_database_backend(),
+        "SELECT a.path FROM assets a WHERE a.project = ",
+    );
+    sql.bind(session.project.as_str())
+        .push(" AND a.dataset = ")
+        .bind(session.dataset.as_str());
     sql.push(" AND a.session = ").bind(session.session.as_str());
-    sql.push(" AND a.state = ").bind(state.as_str()).push(" ORDER BY a.path LIMIT 1");
+    sql.push(" AND a.state = ")
+        .bind(state.as_str())
+        .push(" ORDER BY a.path LIMIT 1");
     sql.first(on, Row::get).await
 }
 
@@ -161,11 +167,19 @@ pub(crate) async fn move_all(
     now: i64,
 ) -> Result<u64> {
     let mut sql = Sql::new(on.get_database_backend(), "UPDATE assets SET state = ");
-    sql.bind(to.as_str()).push(", updated = ").bind(now).push(" WHERE project = ").bind(session.project.as_str());
-    sql.push(" AND dataset = ").bind(session.dataset.as_str()).push(" AND session = ").bind(session.session.as_str());
+    sql.bind(to.as_str())
+        .push(", updated = ")
+        .bind(now)
+        .push(" WHERE project = ")
+        .bind(session.project.as_str());
+    sql.push(" AND dataset = ")
+        .bind(session.dataset.as_str())
+        .push(" AND session = ")
+        .bind(session.session.as_str());
     sql.push(" AND state IN (");
     for (i, state) in from.iter().enumerate() {
-        sql.push(if i == 0 { "" } else { ", " }).bind(state.as_str());
+        sql.push(if i == 0 { "" } else { ", " })
+            .bind(state.as_str());
     }
     sql.push(")");
     sql.run(on).await
@@ -182,15 +196,28 @@ pub(crate) async fn add(on: &impl ConnectionTrait, assets: &[&Asset]) -> Result<
     let tuple = |(a, [attributes, errors, derived_from]): &(&Asset, [String; 3])| {
         let [project, dataset, asset] = columns(&a.name);
         values![
-            project, dataset, asset, a.session.as_str(), a.path.as_str(), a.media_type.as_str(), a.size_bytes, a.sha256.as_str(),
-            a.state.as_str(), attributes.as_str(), errors.as_str(), derived_from.as_str(), a.producer.as_str(), a.created, a.updated,
+            project,
+            dataset,
+            asset,
+            a.session.as_str(),
+            a.path.as_str(),
+            a.media_type.as_str(),
+            a.size_bytes,
+            a.sha256.as_str(),
+            a.state.as_str(),
+            attributes.as_str(),
+            errors.as_str(),
+            derived_from.as_str(),
+            a.producer.as_str(),
+            a.created,
+            a.updated,
         ]
     };
     insert(on, head, &rows, tuple, "").await?;
     index(on, assets).await
 }
 
-/// Stores what can change of assets, and indexes their attributes.
+/// Stores what can change of assets; whoever changed attributes has them indexed too.
 pub(crate) async fn update(on: &impl ConnectionTrait, assets: &[&Asset]) -> Result<()> {
     let mut rows = Vec::with_capacity(assets.len());
     for asset in assets {
@@ -205,16 +232,24 @@ pub(crate) async fn update(on: &impl ConnectionTrait, assets: &[&Asset]) -> Resu
         sql.tuples(chunk, |(a, [attributes, errors, _])| {
             let [project, dataset, asset] = columns(&a.name);
             values![
-                project, dataset, asset, a.state.as_str(), a.media_type.as_str(), attributes.as_str(), errors.as_str(), a.updated,
+                project,
+                dataset,
+                asset,
+                a.state.as_str(),
+                a.media_type.as_str(),
+                attributes.as_str(),
+                errors.as_str(),
+                a.updated,
             ]
         });
         sql.push(") AS v WHERE assets.project = v.column1 AND assets.dataset = v.column2 AND assets.asset = v.column3");
         sql.run(on).await?;
     }
-    index(on, assets).await
+    Ok(())
 }
 
-async fn index(on: &impl ConnectionTrait, assets: &[&Asset]) -> Result<()> {
+/// Indexes the attributes of assets.
+pub(crate) async fn index(on: &impl ConnectionTrait, assets: &[&Asset]) -> Result<()> {
     let entries: Vec<_> = assets
         .iter()
         .flat_map(|a| {

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use granary_core::{Error, Result, clock::{from_micros, to_micros}, value::Value};
+use granary_core::{
+    Error, Result,
+    clock::{from_micros, to_micros},
+    value::Value,
+};
 use granary_proto::{convert, metadata::v1::Value as WireValue};
 use sea_orm::ConnectionTrait;
 use unicode_normalization::UnicodeNormalization as _;
@@ -39,9 +43,16 @@ pub(crate) fn parse(field: &str, wire: BTreeMap<String, WireValue>) -> Result<At
             Value::Timestamp(time) => Value::Timestamp(from_micros(to_micros(time))),
             other => other,
         };
-        let key = if key.is_ascii() { key } else { key.nfc().collect() };
+        let key = if key.is_ascii() {
+            key
+        } else {
+            key.nfc().collect()
+        };
         if let Some(twin) = attributes.insert(key.clone(), value) {
-            return Err(Error::invalid(field, format!("{key:?} is there twice, in two spellings of Unicode; one says {twin}")));
+            return Err(Error::invalid(
+                field,
+                format!("{key:?} is there twice, in two spellings of Unicode; one says {twin}"),
+            ));
         }
     }
     json::encode(field, &attributes)?;
@@ -50,7 +61,10 @@ pub(crate) fn parse(field: &str, wire: BTreeMap<String, WireValue>) -> Result<At
 
 /// The start of a text, as the index holds it.
 pub(crate) fn head(text: &str) -> &str {
-    text.char_indices().nth(HEAD).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+    text.char_indices()
+        .nth(HEAD)
+        .and_then(|(end, _)| text.get(..end))
+        .unwrap_or(text)
 }
 
 /// Indexes attributes of sessions.

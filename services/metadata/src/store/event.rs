@@ -27,7 +27,10 @@ pub(crate) struct Wanted {
 
 /// The number of the newest event, 0 before the first one.
 pub(crate) async fn newest(on: &impl ConnectionTrait) -> Result<i64> {
-    let sql = Sql::new(on.get_database_backend(), "SELECT COALESCE(MAX(seq), 0) FROM events");
+    let sql = Sql::new(
+        on.get_database_backend(),
+        "SELECT COALESCE(MAX(seq), 0) FROM events",
+    );
     Ok(sql.first(on, Row::get).await?.unwrap_or(0))
 }
 
@@ -39,7 +42,10 @@ pub(crate) async fn after(
     newest: i64,
     limit: usize,
 ) -> Result<Vec<Event>> {
-    let mut sql = Sql::new(on.get_database_backend(), "SELECT seq, type, resource, created FROM events WHERE seq > ");
+    let mut sql = Sql::new(
+        on.get_database_backend(),
+        "SELECT seq, type, resource, created FROM events WHERE seq > ",
+    );
     sql.bind(last).push(" AND seq <= ").bind(newest);
     if let Some(project) = &wanted.project {
         sql.push(" AND project = ").bind(project.as_str());
@@ -54,18 +60,35 @@ pub(crate) async fn after(
     if !wanted.resource.is_empty() {
         // `0` is the character after `/`.
         sql.push(" AND (resource = ").bind(wanted.resource.as_str());
-        sql.push(" OR resource > ").bind(format!("{}/", wanted.resource));
-        sql.push(" AND resource < ").bind(format!("{}0", wanted.resource)).push(")");
+        sql.push(" OR resource > ")
+            .bind(format!("{}/", wanted.resource));
+        sql.push(" AND resource < ")
+            .bind(format!("{}0", wanted.resource))
+            .push(")");
     }
-    sql.push(" ORDER BY seq LIMIT ").bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    let read = |row: &mut Row| Ok(Event { seq: row.get()?, kind: row.get()?, resource: row.get()?, created: row.get()? });
+    sql.push(" ORDER BY seq LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let read = |row: &mut Row| {
+        Ok(Event {
+            seq: row.get()?,
+            kind: row.get()?,
+            resource: row.get()?,
+            created: row.get()?,
+        })
+    };
     sql.all(on, read).await
 }
 
 /// Which stream this is: made at first start, so that tokens of another database are told apart.
 pub(crate) async fn stream(on: &impl ConnectionTrait, proposal: &str) -> Result<String> {
     let backend = on.get_database_backend();
-    let find = || Sql::new(backend, "SELECT stream FROM streams ORDER BY stream LIMIT 1").first(on, Row::get);
+    let find = || {
+        Sql::new(
+            backend,
+            "SELECT stream FROM streams ORDER BY stream LIMIT 1",
+        )
+        .first(on, Row::get)
+    };
     if let Some(stream) = find().await? {
         return Ok(stream);
     }

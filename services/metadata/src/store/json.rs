@@ -8,9 +8,13 @@ pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 
 /// For a column; `field` is what to blame when it is too large.
 pub(crate) fn encode<T: Serialize>(field: &str, value: &T) -> Result<String> {
-    let text = serde_json::to_string(value).map_err(|error| Error::internal("storing a structure", error))?;
+    let text = serde_json::to_string(value)
+        .map_err(|error| Error::internal("storing a structure", error))?;
     if text.len() > MAX_BYTES {
-        return Err(Error::invalid(field, format!("expected at most 1 MiB in all, got {} bytes", text.len())));
+        return Err(Error::invalid(
+            field,
+            format!("expected at most 1 MiB in all, got {} bytes", text.len()),
+        ));
     }
     Ok(text)
 }

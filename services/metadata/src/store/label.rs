@@ -38,7 +38,12 @@ const SELECT: &str = "SELECT l.project, l.dataset, l.asset, l.label, l.class, l.
 /// Reads a label from the thirteen columns of a label.
 pub(super) fn read(row: &mut Row) -> Result<Label> {
     Ok(Label {
-        name: LabelName { project: row.get()?, dataset: row.get()?, asset: row.get()?, label: row.get()? },
+        name: LabelName {
+            project: row.get()?,
+            dataset: row.get()?,
+            asset: row.get()?,
+            label: row.get()?,
+        },
         class: row.get()?,
         area: read_area(row)?,
         author: row.get()?,
@@ -50,12 +55,24 @@ pub(super) fn read(row: &mut Row) -> Result<Label> {
 
 fn read_area(row: &mut Row) -> Result<Option<Area>> {
     let (x, y, width, height) = (row.get()?, row.get()?, row.get()?, row.get()?);
-    let (Some(x), Some(y), Some(width), Some(height)) = (x, y, width, height) else { return Ok(None) };
-    Ok(Some(Area { x, y, width, height }))
+    let (Some(x), Some(y), Some(width), Some(height)) = (x, y, width, height) else {
+        return Ok(None);
+    };
+    Ok(Some(Area {
+        x,
+        y,
+        width,
+        height,
+    }))
 }
 
 fn columns(name: &LabelName) -> [sea_orm::Value; 4] {
-    values![name.project.as_str(), name.dataset.as_str(), name.asset.as_str(), name.label.as_str()]
+    values![
+        name.project.as_str(),
+        name.dataset.as_str(),
+        name.asset.as_str(),
+        name.label.as_str()
+    ]
 }
 
 /// Those labels that are there, in any order.
@@ -64,7 +81,8 @@ pub(crate) async fn get(on: &impl ConnectionTrait, names: &[LabelName]) -> Resul
         return Ok(Vec::new());
     }
     let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    sql.push("(l.project, l.dataset, l.asset, l.label)").among(names, columns);
+    sql.push("(l.project, l.dataset, l.asset, l.label)")
+        .among(names, columns);
     sql.all(on, read).await
 }
 
@@ -77,7 +95,10 @@ pub(crate) async fn list(
     limit: u32,
 ) -> Result<Vec<Label>> {
     let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    sql.push("l.project = ").bind(dataset.project.as_str()).push(" AND l.dataset = ").bind(dataset.dataset.as_str());
+    sql.push("l.project = ")
+        .bind(dataset.project.as_str())
+        .push(" AND l.dataset = ")
+        .bind(dataset.dataset.as_str());
     if let Some(asset) = asset {
         sql.push(" AND l.asset = ").bind(asset);
     }
@@ -85,13 +106,16 @@ pub(crate) async fn list(
         None => {}
         // Without the asset where it is fixed, so that an index leads straight to the place.
         Some((_, created, label)) if asset.is_some() => {
-            sql.push(" AND (l.created, l.label) > ").tuple(values![*created, label.as_str()]);
+            sql.push(" AND (l.created, l.label) > ")
+                .tuple(values![*created, label.as_str()]);
         }
         Some((asset, created, label)) => {
-            sql.push(" AND (l.asset, l.created, l.label) > ").tuple(values![asset.as_str(), *created, label.as_str()]);
+            sql.push(" AND (l.asset, l.created, l.label) > ")
+                .tuple(values![asset.as_str(), *created, label.as_str()]);
         }
     }
-    sql.push(" ORDER BY l.asset, l.created, l.label LIMIT ").bind(i64::from(limit));
+    sql.push(" ORDER BY l.asset, l.created, l.label LIMIT ")
+        .bind(i64::from(limit));
     sql.all(on, read).await
 }
 
@@ -102,8 +126,19 @@ pub(crate) async fn add(on: &impl ConnectionTrait, labels: &[&Label]) -> Result<
         let [project, dataset, asset, label] = columns(&l.name);
         let area = l.area;
         values![
-            project, dataset, asset, label, l.class.as_str(), area.map(|a| a.x), area.map(|a| a.y), area.map(|a| a.width),
-            area.map(|a| a.height), l.author.as_str(), l.revision, l.created, l.updated,
+            project,
+            dataset,
+            asset,
+            label,
+            l.class.as_str(),
+            area.map(|a| a.x),
+            area.map(|a| a.y),
+            area.map(|a| a.width),
+            area.map(|a| a.height),
+            l.author.as_str(),
+            l.revision,
+            l.created,
+            l.updated,
         ]
     };
     insert(on, head, labels, tuple, "").await
@@ -112,17 +147,31 @@ pub(crate) async fn add(on: &impl ConnectionTrait, labels: &[&Label]) -> Result<
 /// Stores a new revision.
 pub(crate) async fn update(on: &impl ConnectionTrait, label: &Label) -> Result<()> {
     let mut sql = Sql::new(on.get_database_backend(), "UPDATE labels SET class = ");
-    sql.bind(label.class.as_str()).push(", x = ").bind(label.area.map(|a| a.x)).push(", y = ").bind(label.area.map(|a| a.y));
-    sql.push(", width = ").bind(label.area.map(|a| a.width)).push(", height = ").bind(label.area.map(|a| a.height));
-    sql.push(", author = ").bind(label.author.as_str()).push(", revision = ").bind(label.revision);
+    sql.bind(label.class.as_str())
+        .push(", x = ")
+        .bind(label.area.map(|a| a.x))
+        .push(", y = ")
+        .bind(label.area.map(|a| a.y));
+    sql.push(", width = ")
+        .bind(label.area.map(|a| a.width))
+        .push(", height = ")
+        .bind(label.area.map(|a| a.height));
+    sql.push(", author = ")
+        .bind(label.author.as_str())
+        .push(", revision = ")
+        .bind(label.revision);
     sql.push(", updated = ").bind(label.updated);
-    sql.push(" WHERE (project, dataset, asset, label) = ").tuple(columns(&label.name));
+    sql.push(" WHERE (project, dataset, asset, label) = ")
+        .tuple(columns(&label.name));
     sql.run(on).await.map(drop)
 }
 
 /// Removes a label; says whether it was there.
 pub(crate) async fn remove(on: &impl ConnectionTrait, name: &LabelName) -> Result<bool> {
-    let mut sql = Sql::new(on.get_database_backend(), "DELETE FROM labels WHERE (project, dataset, asset, label) = ");
+    let mut sql = Sql::new(
+        on.get_database_backend(),
+        "DELETE FROM labels WHERE (project, dataset, asset, label) = ",
+    );
     sql.tuple(columns(name));
     Ok(sql.run(on).await? > 0)
 }

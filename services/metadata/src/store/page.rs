@@ -31,7 +31,9 @@ where
     let (mut items, mut bytes) = (Vec::new(), 0);
     let size = size as usize;
     loop {
-        let wanted = u32::try_from(size + 1 - items.len()).unwrap_or(PART).min(PART);
+        let wanted = u32::try_from(size + 1 - items.len())
+            .unwrap_or(PART)
+            .min(PART);
         let rows = part(last.clone(), wanted).await?;
         let end = rows.len() < wanted as usize;
         for (key, message) in rows {
@@ -55,7 +57,10 @@ mod tests {
     async fn page(rows: usize, text: usize, size: u32) -> Page<String, usize> {
         let part = async |last: Option<usize>, wanted: u32| {
             let first = last.map_or(0, |last| last + 1);
-            Ok((first..rows).take(wanted as usize).map(|i| (i, "x".repeat(text))).collect())
+            Ok((first..rows)
+                .take(wanted as usize)
+                .map(|i| (i, "x".repeat(text)))
+                .collect())
         };
         read(size, None, part).await.unwrap()
     }

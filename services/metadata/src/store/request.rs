@@ -4,8 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use granary_core::{Error, Result, name::quote};
 
+use sea_orm::ConnectionTrait;
+
 use super::{
-    sql::{insert, values},
+    sql::{Sql, insert, values},
     unit::Unit,
 };
 
@@ -26,18 +28,39 @@ pub(crate) fn parse(id: &str) -> Result<Option<String>> {
 }
 
 /// Those that were answered before, with the resource that each made.
-pub(crate) async fn answered(unit: &Unit, keys: &[Key]) -> Result<HashMap<Key, String>> {
-    let Some((_, method, _)) = keys.first() else { return Ok(HashMap::new()) };
-    let mut sql = unit.sql("SELECT project, request, resource FROM requests WHERE (project, method, request)");
-    sql.among(keys, |(project, method, id)| values![project.as_str(), *method, id.as_str()]);
-    let rows = sql.all(&unit.tx, |row| Ok(((row.get()?, *method, row.get()?), row.get()?))).await?;
+pub(crate) async fn answered(
+    on: &impl ConnectionTrait,
+    keys: &[Key],
+) -> Result<HashMap<Key, String>> {
+    let Some((_, method, _)) = keys.first() else {
+        return Ok(HashMap::new());
+    };
+    let mut sql = Sql::new(
+        on.get_database_backend(),
+        "SELECT project, request, resource FROM requests WHERE (project, method, request)",
+    );
+    sql.among(keys, |(project, method, id)| {
+        values![project.as_str(), *method, id.as_str()]
+    });
+    let rows = sql
+        .all(on, |row| {
+            Ok(((row.get()?, *method, row.get()?), row.get()?))
+        })
+        .await?;
     Ok(rows.into_iter().collect())
 }
 
 /// The resource that this request made when it came before. Fails if that was not `expected`.
-pub(crate) async fn earlier(unit: &Unit, key: Option<&Key>, expected: &str) -> Result<Option<String>> {
+pub(crate) async fn earlier(
+    unit: &Unit,
+    key: Option<&Key>,
+    expected: &str,
+) -> Result<Option<String>> {
     let Some(key) = key else { return Ok(None) };
-    match answered(unit, std::slice::from_ref(key)).await?.remove(key) {
+    match answered(&unit.tx, std::slice::from_ref(key))
+        .await?
+        .remove(key)
+    {
         Some(resource) if resource != expected => Err(reused(&key.2, &resource)),
         found => Ok(found),
     }
@@ -53,7 +76,13 @@ pub(crate) async fn remember(unit: &Unit, requests: &[(Key, String)]) -> Result<
         "INSERT INTO requests (project, method, request, resource, created) VALUES ",
         requests,
         |((project, method, id), resource)| {
-            values![project.as_str(), *method, id.as_str(), resource.as_str(), unit.now]
+            values![
+                project.as_str(),
+                *method,
+                id.as_str(),
+                resource.as_str(),
+                unit.now
+            ]
         },
         " ON CONFLICT DO NOTHING",
     )
@@ -66,5 +95,8 @@ pub(crate) async fn remember(unit: &Unit, requests: &[(Key, String)]) -> Result<
 
 /// The answer to a request id that was used for something else.
 pub(crate) fn reused(id: &str, resource: &str) -> Error {
-    Error::invalid("request_id", format!("{id} was used to create {resource}: take a new one for another request"))
+    Error::invalid(
+        "request_id",
+        format!("{id} was used to create {resource}: take a new one for another request"),
+    )
 }

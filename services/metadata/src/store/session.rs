@@ -49,7 +49,11 @@ const SELECT: &str = "SELECT s.project, s.dataset, s.session, d.kind, s.state, s
 
 fn read(row: &mut Row) -> Result<Session> {
     Ok(Session {
-        name: SessionName { project: row.get()?, dataset: row.get()?, session: row.get()? },
+        name: SessionName {
+            project: row.get()?,
+            dataset: row.get()?,
+            session: row.get()?,
+        },
         kind: row.get::<String>()?.parse()?,
         state: State::parse(&row.get::<String>()?)?,
         attributes: json::decode(&row.get::<String>()?)?,
@@ -70,7 +74,11 @@ fn read(row: &mut Row) -> Result<Session> {
 }
 
 fn columns(name: &SessionName) -> [sea_orm::Value; 3] {
-    values![name.project.as_str(), name.dataset.as_str(), name.session.as_str()]
+    values![
+        name.project.as_str(),
+        name.dataset.as_str(),
+        name.session.as_str()
+    ]
 }
 
 /// Those sessions that are there, in any order.
@@ -79,7 +87,8 @@ pub(crate) async fn get(on: &impl ConnectionTrait, names: &[SessionName]) -> Res
         return Ok(Vec::new());
     }
     let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    sql.push(" WHERE (s.project, s.dataset, s.session)").among(names, columns);
+    sql.push(" WHERE (s.project, s.dataset, s.session)")
+        .among(names, columns);
     sql.all(on, read).await
 }
 
@@ -89,7 +98,8 @@ pub(crate) async fn lock(on: &impl ConnectionTrait, names: &[SessionName]) -> Re
         return Ok(Vec::new());
     }
     let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    sql.push(" WHERE (s.project, s.dataset, s.session)").among(names, columns);
+    sql.push(" WHERE (s.project, s.dataset, s.session)")
+        .among(names, columns);
     sql.lock(" ORDER BY s.project, s.dataset, s.session FOR UPDATE OF s");
     sql.all(on, read).await
 }
@@ -109,9 +119,11 @@ pub(crate) async fn list(
     }
     filter::push(&mut sql, filter, &SESSIONS)?;
     if let Some((created, dataset, session)) = last {
-        sql.push(" AND (s.created, s.dataset, s.session) < ").tuple(values![*created, dataset.as_str(), session.as_str()]);
+        sql.push(" AND (s.created, s.dataset, s.session) < ")
+            .tuple(values![*created, dataset.as_str(), session.as_str()]);
     }
-    sql.push(" ORDER BY s.created DESC, s.dataset DESC, s.session DESC LIMIT ").bind(i64::from(limit));
+    sql.push(" ORDER BY s.created DESC, s.dataset DESC, s.session DESC LIMIT ")
+        .bind(i64::from(limit));
     sql.all(on, read).await
 }
 
@@ -126,32 +138,61 @@ pub(crate) async fn add(on: &impl ConnectionTrait, sessions: &[&Session]) -> Res
     let tuple = |(s, [attributes, derived_from, errors]): &(&Session, [String; 3])| {
         let [project, dataset, session] = columns(&s.name);
         values![
-            project, dataset, session, s.state.as_str(), attributes.as_str(), s.metadata_path.as_str(), derived_from.as_str(),
-            s.producer.as_str(), errors.as_str(), s.opened_with.as_str(), s.asset_count, s.pending_count, s.ready_count,
-            s.rejected_count, s.size_bytes, s.created, s.completed, s.finished,
+            project,
+            dataset,
+            session,
+            s.state.as_str(),
+            attributes.as_str(),
+            s.metadata_path.as_str(),
+            derived_from.as_str(),
+            s.producer.as_str(),
+            errors.as_str(),
+            s.opened_with.as_str(),
+            s.asset_count,
+            s.pending_count,
+            s.ready_count,
+            s.rejected_count,
+            s.size_bytes,
+            s.created,
+            s.completed,
+            s.finished,
         ]
     };
     insert(on, head, &rows, tuple, "").await?;
     index(on, sessions).await
 }
 
-/// Stores what can change of sessions, all but their counts, and indexes their attributes.
+/// Stores what can change of sessions, all but their counts; whoever changed attributes has them indexed too.
 pub(crate) async fn update(on: &impl ConnectionTrait, sessions: &[&Session]) -> Result<()> {
     for session in sessions {
         let [attributes, derived_from, errors] = encoded(session)?;
         let mut sql = Sql::new(on.get_database_backend(), "UPDATE sessions SET state = ");
-        sql.bind(session.state.as_str()).push(", attributes = ").bind(attributes);
-        sql.push(", metadata_path = ").bind(session.metadata_path.as_str());
-        sql.push(", derived_from = ").bind(derived_from).push(", producer = ").bind(session.producer.as_str());
-        sql.push(", errors = ").bind(errors).push(", opened_with = ").bind(session.opened_with.as_str());
-        sql.push(", completed = ").bind(session.completed).push(", finished = ").bind(session.finished);
-        sql.push(" WHERE (project, dataset, session) = ").tuple(columns(&session.name));
+        sql.bind(session.state.as_str())
+            .push(", attributes = ")
+            .bind(attributes);
+        sql.push(", metadata_path = ")
+            .bind(session.metadata_path.as_str());
+        sql.push(", derived_from = ")
+            .bind(derived_from)
+            .push(", producer = ")
+            .bind(session.producer.as_str());
+        sql.push(", errors = ")
+            .bind(errors)
+            .push(", opened_with = ")
+            .bind(session.opened_with.as_str());
+        sql.push(", completed = ")
+            .bind(session.completed)
+            .push(", finished = ")
+            .bind(session.finished);
+        sql.push(" WHERE (project, dataset, session) = ")
+            .tuple(columns(&session.name));
         sql.run(on).await?;
     }
-    index(on, sessions).await
+    Ok(())
 }
 
-async fn index(on: &impl ConnectionTrait, sessions: &[&Session]) -> Result<()> {
+/// Indexes the attributes of sessions.
+pub(crate) async fn index(on: &impl ConnectionTrait, sessions: &[&Session]) -> Result<()> {
     let entries: Vec<_> = sessions
         .iter()
         .flat_map(|s| {
@@ -190,13 +231,24 @@ pub(crate) async fn count<'a>(
     on: &impl ConnectionTrait,
     changes: impl IntoIterator<Item = (&'a SessionName, &'a Counts)>,
 ) -> Result<()> {
-    for (name, counts) in changes.into_iter().filter(|(_, counts)| **counts != Counts::default()) {
-        let mut sql = Sql::new(on.get_database_backend(), "UPDATE sessions SET asset_count = asset_count + ");
-        sql.bind(counts.assets).push(", pending_count = pending_count + ").bind(counts.pending);
-        sql.push(", ready_count = ready_count + ").bind(counts.ready);
-        sql.push(", rejected_count = rejected_count + ").bind(counts.rejected);
+    for (name, counts) in changes
+        .into_iter()
+        .filter(|(_, counts)| **counts != Counts::default())
+    {
+        let mut sql = Sql::new(
+            on.get_database_backend(),
+            "UPDATE sessions SET asset_count = asset_count + ",
+        );
+        sql.bind(counts.assets)
+            .push(", pending_count = pending_count + ")
+            .bind(counts.pending);
+        sql.push(", ready_count = ready_count + ")
+            .bind(counts.ready);
+        sql.push(", rejected_count = rejected_count + ")
+            .bind(counts.rejected);
         sql.push(", size_bytes = size_bytes + ").bind(counts.bytes);
-        sql.push(" WHERE (project, dataset, session) = ").tuple(columns(name));
+        sql.push(" WHERE (project, dataset, session) = ")
+            .tuple(columns(name));
         sql.run(on).await?;
     }
     Ok(())

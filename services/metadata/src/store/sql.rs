@@ -21,7 +21,11 @@ pub(crate) use values;
 impl Sql {
     /// A statement that starts with `text`.
     pub(crate) fn new(backend: DbBackend, text: &'static str) -> Self {
-        Self { backend, text: text.to_owned(), values: Vec::new() }
+        Self {
+            backend,
+            text: text.to_owned(),
+            values: Vec::new(),
+        }
     }
 
     /// Which database it is for.
@@ -71,21 +75,37 @@ impl Sql {
 
     /// Adds ` IN (VALUES (..), (..))` with the items, at least one. The last one is repeated up to a power of two, so that the database meets few
     /// different statements and keeps their plans.
-    pub(crate) fn among<T, const N: usize>(&mut self, items: &[T], tuple: impl Fn(&T) -> [Value; N]) -> &mut Self {
+    pub(crate) fn among<T, const N: usize>(
+        &mut self,
+        items: &[T],
+        tuple: impl Fn(&T) -> [Value; N],
+    ) -> &mut Self {
         let padding = items.len().next_power_of_two() - items.len();
         let last = items.last().into_iter().cycle().take(padding);
-        self.push(" IN (VALUES ").tuples(items.iter().chain(last), tuple).push(")")
+        self.push(" IN (VALUES ")
+            .tuples(items.iter().chain(last), tuple)
+            .push(")")
     }
 
     /// Locks the rows read, where rows are locked: SQLite has one writer anyway.
     pub(crate) fn lock(&mut self, clause: &'static str) -> &mut Self {
-        if self.is_postgres() { self.push(clause) } else { self }
+        if self.is_postgres() {
+            self.push(clause)
+        } else {
+            self
+        }
     }
 
     /// Reads all rows.
-    pub(crate) async fn all<T>(self, on: &impl ConnectionTrait, read: impl Fn(&mut Row) -> Result<T>) -> Result<Vec<T>> {
+    pub(crate) async fn all<T>(
+        self,
+        on: &impl ConnectionTrait,
+        read: impl Fn(&mut Row) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let rows = on.query_all_raw(self.build()).await.map_err(db_err)?;
-        rows.into_iter().map(|row| read(&mut Row { row, next: 0 })).collect()
+        rows.into_iter()
+            .map(|row| read(&mut Row { row, next: 0 }))
+            .collect()
     }
 
     /// Reads the first row, if there is one.
@@ -100,7 +120,11 @@ impl Sql {
 
     /// Runs it, and says how many rows it changed.
     pub(crate) async fn run(self, on: &impl ConnectionTrait) -> Result<u64> {
-        Ok(on.execute_raw(self.build()).await.map_err(db_err)?.rows_affected())
+        Ok(on
+            .execute_raw(self.build())
+            .await
+            .map_err(db_err)?
+            .rows_affected())
     }
 
     fn build(self) -> Statement {

@@ -34,29 +34,51 @@ impl Unit {
     pub(crate) async fn begin(context: &Context) -> Result<Self> {
         let tx = context.db.begin().await?;
         db::serialize(&tx, EVENTS).await?;
-        Ok(Self { tx, now: context.now(), events: Mutex::default() })
+        Ok(Self {
+            tx,
+            now: context.now(),
+            events: Mutex::default(),
+        })
     }
 
     /// A statement in it.
     pub(crate) fn sql(&self, text: &'static str) -> Sql {
-        Sql::new(sea_orm::ConnectionTrait::get_database_backend(&self.tx), text)
+        Sql::new(
+            sea_orm::ConnectionTrait::get_database_backend(&self.tx),
+            text,
+        )
     }
 
     /// Emits an event with the commit.
     pub(crate) fn emit(&self, project: &str, kind: &'static str, resource: impl std::fmt::Display) {
-        let event = NewEvent { project: project.to_owned(), kind, resource: resource.to_string() };
-        self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+        let event = NewEvent {
+            project: project.to_owned(),
+            kind,
+            resource: resource.to_string(),
+        };
+        self.events
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(event);
     }
 
     /// Stores the events, commits, and wakes who watches.
     pub(crate) async fn commit(self, context: &Context) -> Result<()> {
-        let events = self.events.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let events = self
+            .events
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut newest = None;
         // A row has four variables.
         for chunk in events.chunks(db::MAX_VARIABLES / 4) {
             let backend = context.db.backend();
-            let mut sql = Sql::new(backend, "INSERT INTO events (project, type, resource, created) VALUES ");
-            sql.tuples(chunk, |e| values![e.project.as_str(), e.kind, e.resource.as_str(), self.now]);
+            let mut sql = Sql::new(
+                backend,
+                "INSERT INTO events (project, type, resource, created) VALUES ",
+            );
+            sql.tuples(chunk, |e| {
+                values![e.project.as_str(), e.kind, e.resource.as_str(), self.now]
+            });
             sql.push(" RETURNING seq");
             let numbers = sql.all(&self.tx, |row| row.get::<i64>()).await?;
             newest = newest.max(numbers.into_iter().max());

@@ -11,9 +11,9 @@ use granary_proto::{
     convert::{wire_attributes, wire_report},
     metadata::v1::{
         Asset as WireAsset, AssetState as WireState, AssetStateResult, BatchCreateAssetsRequest,
-        BatchCreateAssetsResponse, BatchGetAssetsRequest, BatchGetAssetsResponse, BatchUpdateAssetStatesRequest,
-        BatchUpdateAssetStatesResponse, GetAssetRequest, ListAssetsRequest, ListAssetsResponse,
-        asset_service_server::AssetService,
+        BatchCreateAssetsResponse, BatchGetAssetsRequest, BatchGetAssetsResponse,
+        BatchUpdateAssetStatesRequest, BatchUpdateAssetStatesResponse, GetAssetRequest,
+        ListAssetsRequest, ListAssetsResponse, asset_service_server::AssetService,
     },
 };
 use granary_runtime::rpc::to_item;
@@ -49,8 +49,14 @@ fn wire_state(state: State) -> WireState {
 
 fn wire_result(result: Result<State>) -> AssetStateResult {
     match result {
-        Ok(state) => AssetStateResult { state: wire_state(state).into(), error: None },
-        Err(error) => AssetStateResult { state: WireState::Unspecified.into(), error: Some(to_item(error)) },
+        Ok(state) => AssetStateResult {
+            state: wire_state(state).into(),
+            error: None,
+        },
+        Err(error) => AssetStateResult {
+            state: WireState::Unspecified.into(),
+            error: Some(to_item(error)),
+        },
     }
 }
 
@@ -60,7 +66,10 @@ impl Handler {
         WireAsset {
             name: asset.name.to_string(),
             session: session.to_string(),
-            uri: self.context.layout.asset_uri(asset.kind, &session, &asset.path),
+            uri: self
+                .context
+                .layout
+                .asset_uri(asset.kind, &session, &asset.path),
             path: asset.path,
             media_type: asset.media_type,
             size_bytes: asset.size_bytes,
@@ -81,7 +90,10 @@ impl Handler {
         // A few bytes go to the frame of each.
         let bytes: usize = assets.iter().map(|asset| asset.encoded_len() + 8).sum();
         if bytes > MAX_MESSAGE_BYTES {
-            return Err(Error::Exhausted { reason: "the answer is too large: ask for fewer assets at once".into(), retry_after: None });
+            return Err(Error::Exhausted {
+                reason: "the answer is too large: ask for fewer assets at once".into(),
+                retry_after: None,
+            });
         }
         Ok(assets)
     }
@@ -89,7 +101,10 @@ impl Handler {
 
 #[tonic::async_trait]
 impl AssetService for Handler {
-    async fn get_asset(&self, request: Request<GetAssetRequest>) -> Result<Response<WireAsset>, Status> {
+    async fn get_asset(
+        &self,
+        request: Request<GetAssetRequest>,
+    ) -> Result<Response<WireAsset>, Status> {
         let get = |name: AssetName| self.assets.get(name);
         reply(async { Ok(self.wire(get(name("name", &request.get_ref().name)?).await?)) }).await
     }
@@ -99,22 +114,37 @@ impl AssetService for Handler {
         request: Request<BatchGetAssetsRequest>,
     ) -> Result<Response<BatchGetAssetsResponse>, Status> {
         reply(async {
-            let assets = self.assets.get_all(parse::names(request.get_ref())?).await?;
-            Ok(BatchGetAssetsResponse { assets: self.wire_all(assets)? })
+            let assets = self
+                .assets
+                .get_all(parse::names(request.get_ref())?)
+                .await?;
+            Ok(BatchGetAssetsResponse {
+                assets: self.wire_all(assets)?,
+            })
         })
         .await
     }
 
-    async fn list_assets(&self, request: Request<ListAssetsRequest>) -> Result<Response<ListAssetsResponse>, Status> {
+    async fn list_assets(
+        &self,
+        request: Request<ListAssetsRequest>,
+    ) -> Result<Response<ListAssetsResponse>, Status> {
         let request = request.into_inner();
         reply(async {
-            let scope = DatasetScope::parse(&request.parent).map_err(|error| error.within("parent"))?;
+            let scope =
+                DatasetScope::parse(&request.parent).map_err(|error| error.within("parent"))?;
             let filter = filter::parse(&request.filter, &ASSETS)?;
             let question = ["ListAssets", &request.parent, &request.filter];
             let start = paging(&question, request.page_size, &request.page_token)?;
-            let page = self.assets.list(&scope, &filter, start, |asset| self.wire(asset)).await?;
+            let page = self
+                .assets
+                .list(scope, filter, start, |asset| self.wire(asset))
+                .await?;
             let (assets, next_page_token) = paged(&question, page)?;
-            Ok(ListAssetsResponse { assets, next_page_token })
+            Ok(ListAssetsResponse {
+                assets,
+                next_page_token,
+            })
         })
         .await
     }
@@ -124,8 +154,13 @@ impl AssetService for Handler {
         request: Request<BatchCreateAssetsRequest>,
     ) -> Result<Response<BatchCreateAssetsResponse>, Status> {
         reply(async {
-            let assets = self.assets.register(parse::registration(request.into_inner())?).await?;
-            Ok(BatchCreateAssetsResponse { assets: self.wire_all(assets)? })
+            let assets = self
+                .assets
+                .register(parse::registration(request.into_inner())?)
+                .await?;
+            Ok(BatchCreateAssetsResponse {
+                assets: self.wire_all(assets)?,
+            })
         })
         .await
     }
@@ -135,8 +170,13 @@ impl AssetService for Handler {
         request: Request<BatchUpdateAssetStatesRequest>,
     ) -> Result<Response<BatchUpdateAssetStatesResponse>, Status> {
         reply(async {
-            let results = self.assets.update(parse::update(request.into_inner())?).await?;
-            Ok(BatchUpdateAssetStatesResponse { results: results.into_iter().map(wire_result).collect() })
+            let results = self
+                .assets
+                .update(parse::update(request.into_inner())?)
+                .await?;
+            Ok(BatchUpdateAssetStatesResponse {
+                results: results.into_iter().map(wire_result).collect(),
+            })
         })
         .await
     }

@@ -8,8 +8,8 @@ use granary_core::{
 use granary_proto::{
     convert::report,
     metadata::v1::{
-        Asset as WireAsset, AssetEvent as WireEvent, AssetStateUpdate, BatchCreateAssetsRequest, BatchGetAssetsRequest,
-        BatchUpdateAssetStatesRequest,
+        Asset as WireAsset, AssetEvent as WireEvent, AssetStateUpdate, BatchCreateAssetsRequest,
+        BatchGetAssetsRequest, BatchUpdateAssetStatesRequest,
     },
 };
 use granary_runtime::rpc::batch_size;
@@ -33,7 +33,10 @@ pub(super) fn names(request: &BatchGetAssetsRequest) -> Result<Vec<AssetName>> {
 fn of_project(parent: &ProjectName, field: &str, text: &str) -> Result<AssetName> {
     let asset: AssetName = name(field, text)?;
     if asset.project != parent.project {
-        return Err(Error::invalid(field, format!("expected an asset of {parent}, got {}", quote(text))));
+        return Err(Error::invalid(
+            field,
+            format!("expected an asset of {parent}, got {}", quote(text)),
+        ));
     }
     Ok(asset)
 }
@@ -41,20 +44,38 @@ fn of_project(parent: &ProjectName, field: &str, text: &str) -> Result<AssetName
 pub(super) fn registration(request: BatchCreateAssetsRequest) -> Result<Registration> {
     let session = name("parent", &request.parent)?;
     batch_size("assets", request.assets.len())?;
-    let parse = |(i, asset)| new_asset(asset).map_err(|error: Error| error.within(&format!("assets[{i}]")));
-    Ok(Registration { session, assets: request.assets.into_iter().enumerate().map(parse).collect::<Result<_>>()? })
+    let parse =
+        |(i, asset)| new_asset(asset).map_err(|error: Error| error.within(&format!("assets[{i}]")));
+    Ok(Registration {
+        session,
+        assets: request
+            .assets
+            .into_iter()
+            .enumerate()
+            .map(parse)
+            .collect::<Result<_>>()?,
+    })
 }
 
 fn new_asset(asset: WireAsset) -> Result<NewAsset> {
     path::check(&asset.path)?;
     if asset.size_bytes < 0 {
-        return Err(Error::invalid("size_bytes", format!("expected 0 or more, got {}", asset.size_bytes)));
+        return Err(Error::invalid(
+            "size_bytes",
+            format!("expected 0 or more, got {}", asset.size_bytes),
+        ));
     }
     if !id::is_sha256(&asset.sha256) {
-        return Err(Error::invalid("sha256", format!("expected 64 of 0-9 and a-f, got {}", quote(&asset.sha256))));
+        return Err(Error::invalid(
+            "sha256",
+            format!("expected 64 of 0-9 and a-f, got {}", quote(&asset.sha256)),
+        ));
     }
     if asset.media_type.is_empty() {
-        return Err(Error::invalid("media_type", "is required, such as application/octet-stream"));
+        return Err(Error::invalid(
+            "media_type",
+            "is required, such as application/octet-stream",
+        ));
     }
     check::text("media_type", &asset.media_type, 255)?;
     check::names("derived_from", &asset.derived_from, 100)?;
@@ -78,7 +99,9 @@ pub(super) fn update(request: BatchUpdateAssetStatesRequest) -> Result<Update> {
         let at = format!("updates[{i}]");
         change(&parent, update).map_err(|error: Error| error.within(&at))
     };
-    Ok(Update { changes: request.updates.into_iter().enumerate().map(parse).collect() })
+    Ok(Update {
+        changes: request.updates.into_iter().enumerate().map(parse).collect(),
+    })
 }
 
 fn change(parent: &ProjectName, update: AssetStateUpdate) -> Result<Change> {
@@ -88,7 +111,10 @@ fn change(parent: &ProjectName, update: AssetStateUpdate) -> Result<Change> {
         Ok(WireEvent::Accepted) => Event::Accepted,
         Ok(WireEvent::Refused) => Event::Refused,
         Ok(WireEvent::Unspecified) | Err(_) => {
-            return Err(Error::invalid("event", format!("expected an event, got {}", update.event)));
+            return Err(Error::invalid(
+                "event",
+                format!("expected an event, got {}", update.event),
+            ));
         }
     };
     check::text("media_type", &update.media_type, 255)?;

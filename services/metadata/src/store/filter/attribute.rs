@@ -28,17 +28,31 @@ pub(super) fn push(sql: &mut Sql, map: &Map, key: Key, op: Op, literal: &Literal
     comparison(sql);
     sql.push(")");
     if let Some(otherwise) = map.otherwise {
-        sql.push(" OR (NOT ").push(map.open).bind(name).push(") AND ").push(otherwise).bind(name);
+        sql.push(" OR (NOT ")
+            .push(map.open)
+            .bind(name)
+            .push(") AND ")
+            .push(otherwise)
+            .bind(name);
         comparison(sql);
         sql.push("))");
     }
 }
 
 fn typed(sql: &mut Sql, op: Op, literal: &Literal) {
+    let operator = operator(op);
     match &literal.kind {
-        LiteralKind::Number(number) => drop(sql.push(" AND t.number").push(operator(op)).bind(*number)),
-        LiteralKind::Boolean(boolean) => drop(sql.push(" AND t.boolean").push(operator(op)).bind(*boolean)),
-        LiteralKind::Timestamp(time) => drop(sql.push(" AND t.time").push(operator(op)).bind(to_micros(*time))),
+        LiteralKind::Number(number) => {
+            sql.push(" AND t.number").push(operator).bind(*number);
+        }
+        LiteralKind::Boolean(boolean) => {
+            sql.push(" AND t.boolean").push(operator).bind(*boolean);
+        }
+        LiteralKind::Timestamp(time) => {
+            sql.push(" AND t.time")
+                .push(operator)
+                .bind(to_micros(*time));
+        }
         LiteralKind::Pattern(_) => {
             sql.push(" AND t.text IS NOT NULL AND ");
             text(sql, "t.text", op, literal);
@@ -51,7 +65,7 @@ fn typed(sql: &mut Sql, op: Op, literal: &Literal) {
             text(sql, "t.text", op, literal);
             // A day in quotes is a text and a time: each attribute compares with the one that it is.
             if let Some(time) = literal.timestamp() {
-                sql.push(" OR t.time").push(operator(op)).bind(to_micros(time));
+                sql.push(" OR t.time").push(operator).bind(to_micros(time));
             }
             sql.push(")");
         }

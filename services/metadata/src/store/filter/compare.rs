@@ -30,13 +30,20 @@ impl Comparison<'_> {
             Kind::Text => text(sql, column.column, self.op, self.literal),
             Kind::State { prefix, states } => self.state(sql, column.column, prefix, states)?,
             Kind::Number => {
-                let LiteralKind::Number(number) = self.literal.kind else { return Err(self.mismatch("a number")) };
-                sql.push(column.column).push(operator(self.op)).bind(whole(number));
+                let LiteralKind::Number(number) = self.literal.kind else {
+                    return Err(self.mismatch("a number"));
+                };
+                sql.push(column.column)
+                    .push(operator(self.op))
+                    .bind(whole(number));
             }
             Kind::Time => {
                 let time = self.literal.timestamp();
-                let time = time.ok_or_else(|| self.mismatch("a timestamp such as 2021-02-28T16:12:21Z"))?;
-                sql.push(column.column).push(" IS NOT NULL AND ").push(column.column);
+                let time =
+                    time.ok_or_else(|| self.mismatch("a timestamp such as 2021-02-28T16:12:21Z"))?;
+                sql.push(column.column)
+                    .push(" IS NOT NULL AND ")
+                    .push(column.column);
                 sql.push(operator(self.op)).bind(to_micros(time));
             }
         }
@@ -58,7 +65,8 @@ impl Comparison<'_> {
             LiteralKind::Pattern(pattern) => pattern.text = bare(&pattern.text),
             _ => {}
         }
-        let exact = matches!(self.op, Op::Eq | Op::Ne) && !matches!(literal.kind, LiteralKind::Pattern(_));
+        let exact =
+            matches!(self.op, Op::Eq | Op::Ne) && !matches!(literal.kind, LiteralKind::Pattern(_));
         if exact && !states.contains(&literal.text.as_str()) {
             return Err(self.mismatch(&format!("one of {}", states.join(", "))));
         }
@@ -67,8 +75,14 @@ impl Comparison<'_> {
     }
 
     fn mismatch(&self, expected: &str) -> FilterError {
-        let message = format!("{} compares with {expected}, got {}", self.field, self.literal);
-        FilterError { column: self.literal.column, message }
+        let message = format!(
+            "{} compares with {expected}, got {}",
+            self.field, self.literal
+        );
+        FilterError {
+            column: self.literal.column,
+            message,
+        }
     }
 }
 
@@ -76,7 +90,9 @@ fn present(sql: &mut Sql, column: &Column, op: Op) {
     match column.kind {
         _ if op == Op::Ne => sql.push("1 = 0"),
         Kind::Text => sql.push(column.column).push(" <> ''"),
-        Kind::State { .. } | Kind::Number | Kind::Time => sql.push(column.column).push(" IS NOT NULL"),
+        Kind::State { .. } | Kind::Number | Kind::Time => {
+            sql.push(column.column).push(" IS NOT NULL")
+        }
     };
 }
 
@@ -89,7 +105,11 @@ pub(super) fn text(sql: &mut Sql, column: &'static str, op: Op, literal: &Litera
             sql.push(")");
         }
         LiteralKind::Text(part) if op == Op::Has => contains(sql, column, part),
-        _ => drop(sql.push(column).push(operator(op)).bind(literal.text.as_str())),
+        _ => drop(
+            sql.push(column)
+                .push(operator(op))
+                .bind(literal.text.as_str()),
+        ),
     }
 }
 
@@ -101,12 +121,24 @@ fn matches(sql: &mut Sql, column: &'static str, pattern: &Pattern) {
         (true, true) => contains(sql, column, text),
         (true, false) => {
             let length = if sql.is_postgres() { length } else { -length };
-            sql.push(if sql.is_postgres() { "right(" } else { "substr(" }).push(column).push(", CAST(").bind(length);
+            sql.push(if sql.is_postgres() {
+                "right("
+            } else {
+                "substr("
+            })
+            .push(column)
+            .push(", CAST(")
+            .bind(length);
             sql.push(" AS INTEGER)) = ").bind(text);
         }
         (false, true) => {
             // The first part lets an index find where it starts.
-            sql.push(column).push(" >= ").bind(text).push(" AND substr(").push(column).push(", 1, CAST(");
+            sql.push(column)
+                .push(" >= ")
+                .bind(text)
+                .push(" AND substr(")
+                .push(column)
+                .push(", 1, CAST(");
             sql.bind(length).push(" AS INTEGER)) = ").bind(text);
         }
         (false, false) => drop(sql.push(column).push(" = ").bind(text)),
@@ -114,14 +146,29 @@ fn matches(sql: &mut Sql, column: &'static str, pattern: &Pattern) {
 }
 
 fn contains(sql: &mut Sql, column: &'static str, part: &str) {
-    sql.push(if sql.is_postgres() { "strpos(" } else { "instr(" }).push(column).push(", ").bind(part).push(") > 0");
+    sql.push(if sql.is_postgres() {
+        "strpos("
+    } else {
+        "instr("
+    })
+    .push(column)
+    .push(", ")
+    .bind(part)
+    .push(") > 0");
 }
 
 /// A whole number as such, so that an index of whole numbers serves.
-#[allow(clippy::cast_possible_truncation, reason = "it is checked to be whole and within 2^53")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "it is checked to be whole and within 2^53"
+)]
 fn whole(number: f64) -> sea_orm::Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    if number.fract() == 0.0 && number.abs() <= EXACT { (number as i64).into() } else { number.into() }
+    if number.fract() == 0.0 && number.abs() <= EXACT {
+        (number as i64).into()
+    } else {
+        number.into()
+    }
 }
 
 /// The operator; "has" of a single value is equality.

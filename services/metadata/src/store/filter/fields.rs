@@ -22,7 +22,10 @@ pub(super) enum Kind {
     /// A text.
     Text,
     /// One of these texts, which may be written with this prefix too.
-    State { prefix: &'static str, states: &'static [&'static str] },
+    State {
+        prefix: &'static str,
+        states: &'static [&'static str],
+    },
     /// A whole number.
     Number,
     /// A time in microseconds, or null.
@@ -42,12 +45,26 @@ pub(super) struct Map {
 impl Map {
     /// The key that a comparison is about: `attributes.key` or `attributes:key`. None within if it is a pattern.
     pub(super) fn key(&self, field: &Field, op: Op, literal: &Literal) -> Option<Option<Key>> {
-        let rest = field.path.strip_prefix(self.path.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>().as_slice())?;
+        let rest = field.path.strip_prefix(
+            self.path
+                .iter()
+                .map(|p| (*p).to_owned())
+                .collect::<Vec<_>>()
+                .as_slice(),
+        )?;
         if !rest.is_empty() {
-            return Some(Some(Key { name: rest.join("."), present: false }));
+            return Some(Some(Key {
+                name: rest.join("."),
+                present: false,
+            }));
         }
         let is_pattern = matches!(literal.kind, LiteralKind::Pattern(_));
-        (op == Op::Has).then(|| (!is_pattern).then(|| Key { name: literal.text.clone(), present: true }))
+        (op == Op::Has).then(|| {
+            (!is_pattern).then(|| Key {
+                name: literal.text.clone(),
+                present: true,
+            })
+        })
     }
 }
 
@@ -59,20 +76,39 @@ pub(super) struct Key {
     pub present: bool,
 }
 
-const SESSION_STATE: Kind =
-    Kind::State { prefix: "SESSION_STATE_", states: &["OPEN", "COMPLETED", "PROCESSED", "FAILED"] };
-const ASSET_STATE: Kind =
-    Kind::State { prefix: "ASSET_STATE_", states: &["PENDING", "UPLOADED", "VALIDATING", "READY", "REJECTED"] };
+const SESSION_STATE: Kind = Kind::State {
+    prefix: "SESSION_STATE_",
+    states: &["OPEN", "COMPLETED", "PROCESSED", "FAILED"],
+};
+const ASSET_STATE: Kind = Kind::State {
+    prefix: "ASSET_STATE_",
+    states: &["PENDING", "UPLOADED", "VALIDATING", "READY", "REJECTED"],
+};
 
 const fn own(name: &'static str, column: &'static str, kind: Kind) -> Column {
-    Column { name, column, kind, within: None }
+    Column {
+        name,
+        column,
+        kind,
+        within: None,
+    }
 }
 
 /// Sessions, as `s`.
 pub(crate) const SESSIONS: Target = Target {
     known: &[
-        "session", "dataset", "state", "asset_count", "ready_count", "rejected_count", "size_bytes", "create_time", "complete_time",
-        "finish_time", "producer", "attributes.*",
+        "session",
+        "dataset",
+        "state",
+        "asset_count",
+        "ready_count",
+        "rejected_count",
+        "size_bytes",
+        "create_time",
+        "complete_time",
+        "finish_time",
+        "producer",
+        "attributes.*",
     ],
     columns: &[
         own("session", "s.session", Kind::Text),
@@ -87,12 +123,32 @@ pub(crate) const SESSIONS: Target = Target {
         own("finish_time", "s.finished", Kind::Time),
         own("producer", "s.producer", Kind::Text),
     ],
-    maps: &[Map {
-        path: &["attributes"],
-        open: "EXISTS (SELECT 1 FROM session_attributes t WHERE t.project = s.project AND t.dataset = s.dataset \
-               AND t.session = s.session AND t.key = ",
-        otherwise: None,
-    }],
+    maps: &[OWN],
+};
+
+const OWN: Map = Map {
+    path: &["attributes"],
+    open: "EXISTS (SELECT 1 FROM session_attributes t WHERE t.project = s.project AND t.dataset = s.dataset \
+           AND t.session = s.session AND t.key = ",
+    otherwise: None,
+};
+
+/// What filters on assets ask of their sessions, as `s`.
+pub(crate) const SESSIONS_OF_ASSETS: Target = Target {
+    known: ASSETS.known,
+    columns: &[
+        own("session", "s.session", Kind::Text),
+        own("dataset", "s.dataset", Kind::Text),
+        own("session.state", "s.state", SESSION_STATE),
+    ],
+    maps: &[
+        OWN,
+        Map {
+            path: &["session", "attributes"],
+            open: OWN.open,
+            otherwise: None,
+        },
+    ],
 };
 
 const OF_SESSION: &str = "EXISTS (SELECT 1 FROM session_attributes t WHERE t.project = a.project AND t.dataset = a.dataset \
@@ -101,8 +157,20 @@ const OF_SESSION: &str = "EXISTS (SELECT 1 FROM session_attributes t WHERE t.pro
 /// Assets, as `a`.
 pub(crate) const ASSETS: Target = Target {
     known: &[
-        "dataset", "session", "path", "media_type", "size_bytes", "sha256", "state", "create_time", "update_time", "producer",
-        "attributes.*", "session.attributes.*", "session.state", "labels.class",
+        "dataset",
+        "session",
+        "path",
+        "media_type",
+        "size_bytes",
+        "sha256",
+        "state",
+        "create_time",
+        "update_time",
+        "producer",
+        "attributes.*",
+        "session.attributes.*",
+        "session.state",
+        "labels.class",
     ],
     columns: &[
         own("dataset", "a.dataset", Kind::Text),
@@ -142,6 +210,10 @@ pub(crate) const ASSETS: Target = Target {
                    AND t.asset = a.asset AND t.key = ",
             otherwise: Some(OF_SESSION),
         },
-        Map { path: &["session", "attributes"], open: OF_SESSION, otherwise: None },
+        Map {
+            path: &["session", "attributes"],
+            open: OF_SESSION,
+            otherwise: None,
+        },
     ],
 };

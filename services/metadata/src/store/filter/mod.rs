@@ -12,7 +12,7 @@ use granary_core::{
 
 use super::sql::Sql;
 use compare::Comparison;
-pub(crate) use fields::{ASSETS, SESSIONS};
+pub(crate) use fields::{ASSETS, SESSIONS, SESSIONS_OF_ASSETS};
 
 /// What a filter is about.
 pub(crate) struct Target {
@@ -56,7 +56,12 @@ fn condition(sql: &mut Sql, filter: &Filter, target: &Target) -> Result<(), Filt
     Ok(())
 }
 
-fn joined(sql: &mut Sql, parts: &[Filter], with: &'static str, target: &Target) -> Result<(), FilterError> {
+fn joined(
+    sql: &mut Sql,
+    parts: &[Filter],
+    with: &'static str,
+    target: &Target,
+) -> Result<(), FilterError> {
     sql.push("(");
     for (i, part) in parts.iter().enumerate() {
         if i > 0 {
@@ -68,7 +73,13 @@ fn joined(sql: &mut Sql, parts: &[Filter], with: &'static str, target: &Target) 
     Ok(())
 }
 
-fn compared(sql: &mut Sql, field: &Field, op: Op, literal: &Literal, target: &Target) -> Result<(), FilterError> {
+fn compared(
+    sql: &mut Sql,
+    field: &Field,
+    op: Op,
+    literal: &Literal,
+    target: &Target,
+) -> Result<(), FilterError> {
     let name = field.path.join(".");
     if let Some(column) = target.columns.iter().find(|column| column.name == name) {
         let comparison = Comparison { field, op, literal };
@@ -80,12 +91,20 @@ fn compared(sql: &mut Sql, field: &Field, op: Op, literal: &Literal, target: &Ta
         }
         return comparison.push(sql, column);
     }
-    let found = target.maps.iter().find_map(|map| Some((map, map.key(field, op, literal)?)));
+    let found = target
+        .maps
+        .iter()
+        .find_map(|map| Some((map, map.key(field, op, literal)?)));
     match found {
         Some((map, Some(key))) => attribute::push(sql, map, key, op, literal),
         // `attributes:"a*"`: no key holds a pattern.
         Some((_, None)) => drop(sql.push("1 = 0")),
-        None => return Err(FilterError { column: field.column, message: format!("unknown field \"{field}\"") }),
+        None => {
+            return Err(FilterError {
+                column: field.column,
+                message: format!("unknown field \"{field}\""),
+            });
+        }
     }
     Ok(())
 }

@@ -1,0 +1,21 @@
+//! The behaviour of the Metadata service, through its gRPC clients, on SQLite and, where GRANARY_TEST_POSTGRES says where one is, on
+//! PostgreSQL too.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
+mod assets;
+mod datasets;
+mod events;
+mod filters;
+mod hostile;
+mod labels;
+mod paging;
+mod sessions;
+mod snapshots;
+mod tokens;
+mod world;
