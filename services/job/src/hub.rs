@@ -69,12 +69,18 @@ impl Hub {
         let mut jobs = self.jobs.lock();
         jobs.retain(|_, sender| sender.receiver_count() > 0);
         let sender = jobs.entry(seq).or_insert_with(|| watch::Sender::new(0));
-        Wait { changes: sender.subscribe(), look_again: self.look_again }
+        Wait {
+            changes: sender.subscribe(),
+            look_again: self.look_again,
+        }
     }
 
     /// To wait for the queue.
     pub(crate) fn queue(&self) -> Wait {
-        Wait { changes: self.queue.subscribe(), look_again: self.look_again }
+        Wait {
+            changes: self.queue.subscribe(),
+            look_again: self.look_again,
+        }
     }
 }
 

@@ -22,14 +22,14 @@ use granary_core::{Result, clock::SharedClock};
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     job::v1::{
-        Lease, application_service_server::ApplicationServiceServer, job_service_server::JobServiceServer,
-        worker_service_server::WorkerServiceServer,
+        Lease, application_service_server::ApplicationServiceServer,
+        job_service_server::JobServiceServer, worker_service_server::WorkerServiceServer,
     },
 };
 use granary_runtime::{
     Link,
     batch::{Batcher, Limits},
-    db::{Db, DatabaseUrl},
+    db::{DatabaseUrl, Db},
     task::Tasks,
 };
 use tonic::service::RoutesBuilder;
@@ -67,7 +67,10 @@ pub(crate) struct Inner {
 }
 
 /// A call brings up to 1,000 items of its own.
-const CALLS: Limits = Limits { batch: 16, queue: 4096 };
+const CALLS: Limits = Limits {
+    batch: 16,
+    queue: 4096,
+};
 
 impl Options {
     /// Opens the database and starts what runs in the background.
@@ -113,11 +116,16 @@ impl Jobs {
         macro_rules! add {
             ($server:ident, $service:expr) => {
                 routes.add_service(
-                    $server::new($service).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES),
+                    $server::new($service)
+                        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                        .max_encoding_message_size(MAX_MESSAGE_BYTES),
                 );
             };
         }
-        add!(ApplicationServiceServer, grpc::application::Applications(self.0.clone()));
+        add!(
+            ApplicationServiceServer,
+            grpc::application::Applications(self.0.clone())
+        );
         add!(JobServiceServer, grpc::job::JobsApi(self.0.clone()));
         add!(WorkerServiceServer, grpc::worker::Workers(self.0.clone()));
     }

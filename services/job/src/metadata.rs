@@ -1,6 +1,9 @@
 //! What this service asks of Metadata: whether inputs are there and complete, and to freeze datasets.
 
-use std::{collections::HashMap, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use granary_core::{
     Error, Result,
@@ -9,9 +12,11 @@ use granary_core::{
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     metadata::v1::{
-        Asset, AssetState, CreateSnapshotRequest, GetAssetRequest, GetProjectRequest, GetSessionRequest, GetSnapshotRequest, SessionState,
-        Snapshot, asset_service_client::AssetServiceClient, project_service_client::ProjectServiceClient,
-        session_service_client::SessionServiceClient, snapshot_service_client::SnapshotServiceClient,
+        Asset, AssetState, CreateSnapshotRequest, GetAssetRequest, GetProjectRequest,
+        GetSessionRequest, GetSnapshotRequest, SessionState, Snapshot,
+        asset_service_client::AssetServiceClient, project_service_client::ProjectServiceClient,
+        session_service_client::SessionServiceClient,
+        snapshot_service_client::SnapshotServiceClient,
     },
 };
 use granary_runtime::{Link, rpc::answer};
@@ -29,16 +34,30 @@ pub(crate) struct Metadata {
 
 impl Metadata {
     pub(crate) fn new(link: Link) -> Self {
-        Self { link, projects: Mutex::default() }
+        Self {
+            link,
+            projects: Mutex::default(),
+        }
     }
 
     /// Fails unless the project exists.
     pub(crate) async fn project(&self, project: &ProjectName) -> Result<()> {
-        if self.projects.lock().get(project).is_some_and(|seen| seen.elapsed() < REMEMBERED) {
+        if self
+            .projects
+            .lock()
+            .get(project)
+            .is_some_and(|seen| seen.elapsed() < REMEMBERED)
+        {
             return Ok(());
         }
         let mut client = ProjectServiceClient::new(self.link.clone());
-        answer(client.get_project(GetProjectRequest { name: project.to_string() }).await)?;
+        answer(
+            client
+                .get_project(GetProjectRequest {
+                    name: project.to_string(),
+                })
+                .await,
+        )?;
         let mut projects = self.projects.lock();
         projects.retain(|_, seen| seen.elapsed() < REMEMBERED);
         projects.insert(project.clone(), Instant::now());
@@ -48,27 +67,57 @@ impl Metadata {
     /// Fails unless the snapshot exists.
     pub(crate) async fn snapshot(&self, name: &SnapshotName) -> Result<()> {
         let mut client = SnapshotServiceClient::new(self.link.clone());
-        answer(client.get_snapshot(GetSnapshotRequest { name: name.to_string() }).await).map(drop)
+        answer(
+            client
+                .get_snapshot(GetSnapshotRequest {
+                    name: name.to_string(),
+                })
+                .await,
+        )
+        .map(drop)
     }
 
     /// Fails unless the session exists and is complete.
     pub(crate) async fn session(&self, name: &SessionName) -> Result<()> {
-        let mut client = SessionServiceClient::new(self.link.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let session = answer(client.get_session(GetSessionRequest { name: name.to_string() }).await)?;
+        let mut client = SessionServiceClient::new(self.link.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let session = answer(
+            client
+                .get_session(GetSessionRequest {
+                    name: name.to_string(),
+                })
+                .await,
+        )?;
         match session.state() {
             SessionState::Completed | SessionState::Processed | SessionState::Failed => Ok(()),
-            _ => Err(Error::precondition(name, "it is open: complete it before a job uses it")),
+            _ => Err(Error::precondition(
+                name,
+                "it is open: complete it before a job uses it",
+            )),
         }
     }
 
     /// Fails unless the asset exists and can be used.
     pub(crate) async fn asset(&self, name: &AssetName) -> Result<()> {
-        let mut client = AssetServiceClient::new(self.link.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let asset: Asset = answer(client.get_asset(GetAssetRequest { name: name.to_string() }).await)?;
+        let mut client =
+            AssetServiceClient::new(self.link.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let asset: Asset = answer(
+            client
+                .get_asset(GetAssetRequest {
+                    name: name.to_string(),
+                })
+                .await,
+        )?;
         match asset.state() {
             AssetState::Uploaded | AssetState::Validating | AssetState::Ready => Ok(()),
-            AssetState::Rejected => Err(Error::precondition(name, "it was rejected: see its errors, and use another one")),
-            _ => Err(Error::precondition(name, "its bytes have not arrived yet: wait until it is uploaded")),
+            AssetState::Rejected => Err(Error::precondition(
+                name,
+                "it was rejected: see its errors, and use another one",
+            )),
+            _ => Err(Error::precondition(
+                name,
+                "its bytes have not arrived yet: wait until it is uploaded",
+            )),
         }
     }
 

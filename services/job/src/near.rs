@@ -12,10 +12,20 @@ pub(crate) fn known<'a>(wanted: &str, there: impl IntoIterator<Item = &'a str>) 
         .map(|candidate| (strsim::jaro_winkler(wanted, candidate), *candidate))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    let guess = near.map(|(_, name)| format!("did you mean {name}? ")).unwrap_or_default();
-    let more = if all.len() > 10 { format!(" and {} more", all.len() - 10) } else { String::new() };
+    let guess = near
+        .map(|(_, name)| format!("did you mean {name}? "))
+        .unwrap_or_default();
+    let more = if all.len() > 10 {
+        format!(" and {} more", all.len() - 10)
+    } else {
+        String::new()
+    };
     all.truncate(10);
-    let verb = if all.len() == 1 { "there is" } else { "there are" };
+    let verb = if all.len() == 1 {
+        "there is"
+    } else {
+        "there are"
+    };
     format!(" ({guess}{verb} {}{more})", all.join(", "))
 }
 
@@ -25,7 +35,10 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_offered() {
-        assert_eq!(known("trian", ["train", "fit"]), " (did you mean train? there are fit, train)");
+        assert_eq!(
+            known("trian", ["train", "fit"]),
+            " (did you mean train? there are fit, train)"
+        );
         assert_eq!(known("zzz", ["train"]), " (there is train)");
         assert_eq!(known("x", []), " (there are none)");
     }

@@ -19,18 +19,33 @@ pub(crate) fn check(field: &str, resources: &Resources, wrong: &mut Violations) 
     let memory = resources.memory_bytes;
     if memory != 0 && !(MIB..=MAX_MEMORY).contains(&memory) {
         let got = u64::try_from(memory).map_or_else(|_| memory.to_string(), units::human_bytes);
-        wrong.add(format!("{field}.memory_bytes"), format!("expected 1 MiB to 64 TiB, got {got}"));
+        wrong.add(
+            format!("{field}.memory_bytes"),
+            format!("expected 1 MiB to 64 TiB, got {got}"),
+        );
     }
     if !(0.0..=MAX_CPUS).contains(&resources.cpus) {
-        wrong.add(format!("{field}.cpus"), format!("expected a number above 0, up to 1024, got {}", resources.cpus));
+        wrong.add(
+            format!("{field}.cpus"),
+            format!(
+                "expected a number above 0, up to 1024, got {}",
+                resources.cpus
+            ),
+        );
     }
     if !(0..=MAX_GPUS).contains(&resources.gpus) {
-        wrong.add(format!("{field}.gpus"), format!("expected 0 to 64, got {}", resources.gpus));
+        wrong.add(
+            format!("{field}.gpus"),
+            format!("expected 0 to 64, got {}", resources.gpus),
+        );
     }
     if let Some(timeout) = resources.timeout {
         let bounds = MIN_TIMEOUT..=MAX_TIMEOUT;
         if !Duration::try_from(timeout).is_ok_and(|timeout| bounds.contains(&timeout)) {
-            wrong.add(format!("{field}.timeout"), format!("expected 1 s to 7 d, got {} s", timeout.seconds));
+            wrong.add(
+                format!("{field}.timeout"),
+                format!("expected 1 s to 7 d, got {} s", timeout.seconds),
+            );
         }
     }
 }
@@ -39,10 +54,15 @@ pub(crate) fn check(field: &str, resources: &Resources, wrong: &mut Violations) 
 pub(crate) fn merge(first: Option<&Resources>, second: Option<&Resources>) -> Resources {
     let given = || first.into_iter().chain(second);
     Resources {
-        memory_bytes: given().map(|r| r.memory_bytes).find(|m| *m != 0).unwrap_or(DEFAULT_MEMORY),
+        memory_bytes: given()
+            .map(|r| r.memory_bytes)
+            .find(|m| *m != 0)
+            .unwrap_or(DEFAULT_MEMORY),
         cpus: given().map(|r| r.cpus).find(|c| *c > 0.0).unwrap_or(1.0),
         gpus: given().map(|r| r.gpus).find(|g| *g != 0).unwrap_or(0),
-        timeout: given().find_map(|r| r.timeout).or_else(|| Some(convert::wire_duration(DEFAULT_TIMEOUT))),
+        timeout: given()
+            .find_map(|r| r.timeout)
+            .or_else(|| Some(convert::wire_duration(DEFAULT_TIMEOUT))),
     }
 }
 
@@ -56,10 +76,20 @@ mod tests {
 
     #[test]
     fn a_job_goes_before_its_entrypoint_and_that_before_the_defaults() {
-        let job = Resources { memory_bytes: 5 * MIB, ..Resources::default() };
-        let entrypoint = Resources { memory_bytes: 9 * MIB, cpus: 2.0, ..Resources::default() };
+        let job = Resources {
+            memory_bytes: 5 * MIB,
+            ..Resources::default()
+        };
+        let entrypoint = Resources {
+            memory_bytes: 9 * MIB,
+            cpus: 2.0,
+            ..Resources::default()
+        };
         let merged = merge(Some(&job), Some(&entrypoint));
-        assert_eq!((merged.memory_bytes, merged.cpus, merged.gpus), (5 * MIB, 2.0, 0));
+        assert_eq!(
+            (merged.memory_bytes, merged.cpus, merged.gpus),
+            (5 * MIB, 2.0, 0)
+        );
         assert_eq!(merged.timeout, timeout(3600));
         assert_eq!(merge(None, None).memory_bytes, 1024 * MIB);
     }
@@ -67,7 +97,12 @@ mod tests {
     #[test]
     fn bounds_are_named_with_their_fields() {
         let mut wrong = Violations::default();
-        let bad = Resources { memory_bytes: 1000, cpus: f64::NAN, gpus: -1, timeout: timeout(604_801) };
+        let bad = Resources {
+            memory_bytes: 1000,
+            cpus: f64::NAN,
+            gpus: -1,
+            timeout: timeout(604_801),
+        };
         check("resources", &bad, &mut wrong);
         let text = wrong.finish().unwrap_err().to_string();
         for part in [
@@ -79,7 +114,15 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         let mut wrong = Violations::default();
-        check("resources", &Resources { memory_bytes: MIB, timeout: timeout(604_800), ..Resources::default() }, &mut wrong);
+        check(
+            "resources",
+            &Resources {
+                memory_bytes: MIB,
+                timeout: timeout(604_800),
+                ..Resources::default()
+            },
+            &mut wrong,
+        );
         wrong.finish().unwrap();
     }
 }

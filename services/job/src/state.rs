@@ -86,7 +86,10 @@ impl State {
 
     /// Whether a worker holds the job.
     pub fn is_held(self) -> bool {
-        matches!(self, Self::Assigned | Self::Preparing | Self::Running | Self::Finishing)
+        matches!(
+            self,
+            Self::Assigned | Self::Preparing | Self::Running | Self::Finishing
+        )
     }
 
     /// Whether nothing more will happen to the job.
@@ -99,14 +102,18 @@ impl State {
         match event {
             Event::Acquired if self == Self::Queued => Ok(Self::Assigned),
             // A report may be skipped, but an attempt never goes back.
-            Event::Reported(progress) if self.is_held() && progress.state() >= self => Ok(progress.state()),
+            Event::Reported(progress) if self.is_held() && progress.state() >= self => {
+                Ok(progress.state())
+            }
             Event::Succeeded if self.is_held() => Ok(Self::Succeeded),
             Event::Failed if self.is_held() => Ok(Self::Failed),
             Event::Returned if self.is_held() => Ok(Self::Queued),
             Event::Cancelled if self.is_held() => Ok(Self::Cancelled),
             // Who holds the job is told at its next report; until then the state stays.
             Event::CancelAsked if self.is_held() => Ok(self),
-            Event::CancelAsked if matches!(self, Self::Queued | Self::Cancelled) => Ok(Self::Cancelled),
+            Event::CancelAsked if matches!(self, Self::Queued | Self::Cancelled) => {
+                Ok(Self::Cancelled)
+            }
             _ => Err(WrongState),
         }
     }
@@ -128,7 +135,10 @@ impl Progress {
             Ok(JobState::Preparing) => Ok(Some(Self::Preparing)),
             Ok(JobState::Running) => Ok(Some(Self::Running)),
             Ok(JobState::Finishing) => Ok(Some(Self::Finishing)),
-            _ => Err(Error::invalid("state", "expected PREPARING, RUNNING, FINISHING, or nothing")),
+            _ => Err(Error::invalid(
+                "state",
+                "expected PREPARING, RUNNING, FINISHING, or nothing",
+            )),
         }
     }
 }

@@ -2,12 +2,7 @@
 
 use std::collections::HashMap;
 
-use granary_core::{
-    Error, Result, clock,
-    error::Violations,
-    name::WorkerName,
-    page,
-};
+use granary_core::{Error, Result, clock, error::Violations, name::WorkerName, page};
 use granary_proto::{
     convert,
     job::v1::{AcquireJobsRequest, ListWorkersResponse, Resources, Worker},
@@ -28,14 +23,22 @@ use crate::{
 pub(crate) struct Heartbeats(Mutex<HashMap<String, i64>>);
 
 /// Announces a worker, or its restart.
-pub(crate) async fn register(core: &Core, heartbeats: &Heartbeats, worker: Worker) -> Result<Worker> {
+pub(crate) async fn register(
+    core: &Core,
+    heartbeats: &Heartbeats,
+    worker: Worker,
+) -> Result<Worker> {
     let name = WorkerName::parse(&worker.name).map_err(|error| error.within("worker.name"))?;
     let offered = worker.resources.unwrap_or_default();
     let mut wrong = Violations::default();
     resources::check("worker.resources", &offered, &mut wrong);
     wrong.finish()?;
     let resources = resources::merge(Some(&offered), None);
-    let row = store::Row { name: name.worker.clone(), resources: resources.encode_to_vec(), heartbeat: core.now() };
+    let row = store::Row {
+        name: name.worker.clone(),
+        resources: resources.encode_to_vec(),
+        heartbeat: core.now(),
+    };
     expire::restarted(core, &row).await?;
     heartbeats.0.lock().insert(name.worker, row.heartbeat);
     shown(row)
@@ -60,7 +63,10 @@ pub(crate) async fn heard(core: &Core, heartbeats: &Heartbeats, name: &WorkerNam
 /// What a worker asks for.
 pub(crate) fn fit(name: &WorkerName, request: &AcquireJobsRequest) -> Result<Fit> {
     if !(1..=1000).contains(&request.max_jobs) {
-        return Err(Error::invalid("max_jobs", format!("expected 1 to 1000, got {}", request.max_jobs)));
+        return Err(Error::invalid(
+            "max_jobs",
+            format!("expected 1 to 1000, got {}", request.max_jobs),
+        ));
     }
     let free: Resources = resources::merge(request.free.as_ref(), None);
     if !(0.0..=f64::MAX).contains(&free.cpus) || free.memory_bytes < 0 || free.gpus < 0 {
@@ -76,7 +82,11 @@ pub(crate) fn fit(name: &WorkerName, request: &AcquireJobsRequest) -> Result<Fit
 }
 
 /// A page of workers.
-pub(crate) async fn list(core: &Core, page_size: i32, page_token: &str) -> Result<ListWorkersResponse> {
+pub(crate) async fn list(
+    core: &Core,
+    page_size: i32,
+    page_token: &str,
+) -> Result<ListWorkersResponse> {
     let size = page::size(page_size)?;
     let after: String = page::decode(&["workers"], page_token)?.unwrap_or_default();
     let mut rows = store::list(core.db.reader(), &after, i64::from(size) + 1).await?;
@@ -86,11 +96,15 @@ pub(crate) async fn list(core: &Core, page_size: i32, page_token: &str) -> Resul
         Some(last) if more => page::encode(&["workers"], &last.name)?,
         _ => String::new(),
     };
-    Ok(ListWorkersResponse { workers: rows.into_iter().map(shown).collect::<Result<_>>()?, next_page_token })
+    Ok(ListWorkersResponse {
+        workers: rows.into_iter().map(shown).collect::<Result<_>>()?,
+        next_page_token,
+    })
 }
 
 fn shown(row: store::Row) -> Result<Worker> {
-    let resources = Resources::decode(row.resources.as_slice()).map_err(|error| Error::internal("reading a worker", error))?;
+    let resources = Resources::decode(row.resources.as_slice())
+        .map_err(|error| Error::internal("reading a worker", error))?;
     Ok(Worker {
         name: format!("workers/{}", row.name),
         resources: Some(resources),

@@ -6,8 +6,9 @@ use granary_core::{Result, name::WorkerName};
 use granary_proto::{
     MAX_MESSAGE_BYTES, convert,
     job::v1::{
-        AcquireJobsRequest, AcquireJobsResponse, BatchFinishJobsRequest, BatchReportJobsRequest, JobFinish, JobFinishResult, JobReport,
-        JobReportResult, RegisterWorkerRequest, Resources, Worker, worker_service_client::WorkerServiceClient,
+        AcquireJobsRequest, AcquireJobsResponse, BatchFinishJobsRequest, BatchReportJobsRequest,
+        JobFinish, JobFinishResult, JobReport, JobReportResult, RegisterWorkerRequest, Resources,
+        Worker, worker_service_client::WorkerServiceClient,
     },
 };
 use granary_runtime::{Link, rpc::answer};
@@ -28,37 +29,72 @@ impl Api {
     }
 
     fn client(&self) -> WorkerServiceClient<Link> {
-        WorkerServiceClient::new(self.link.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
+        WorkerServiceClient::new(self.link.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// Announces this worker; jobs of an earlier incarnation go back to the queue.
     pub(crate) async fn register(&self, resources: Resources) -> Result<()> {
-        let worker = Worker { name: self.name.to_string(), resources: Some(resources), heartbeat_time: None };
-        let request = within(RegisterWorkerRequest { worker: Some(worker) }, PATIENCE);
+        let worker = Worker {
+            name: self.name.to_string(),
+            resources: Some(resources),
+            heartbeat_time: None,
+        };
+        let request = within(
+            RegisterWorkerRequest {
+                worker: Some(worker),
+            },
+            PATIENCE,
+        );
         answer(self.client().register_worker(request).await).map(drop)
     }
 
     /// Asks for one job that fits into what is free; waits for it.
-    pub(crate) async fn acquire(&self, free: Resources, wait: Duration) -> Result<AcquireJobsResponse> {
+    pub(crate) async fn acquire(
+        &self,
+        free: Resources,
+        wait: Duration,
+    ) -> Result<AcquireJobsResponse> {
         let request = AcquireJobsRequest {
             name: self.name.to_string(),
             max_jobs: 1,
             free: Some(free),
             wait: Some(convert::wire_duration(wait)),
         };
-        answer(self.client().acquire_jobs(within(request, wait + PATIENCE)).await)
+        answer(
+            self.client()
+                .acquire_jobs(within(request, wait + PATIENCE))
+                .await,
+        )
     }
 
     /// Reports what is held.
     pub(crate) async fn report(&self, reports: Vec<JobReport>) -> Result<Vec<JobReportResult>> {
-        let request = BatchReportJobsRequest { name: self.name.to_string(), reports };
-        Ok(answer(self.client().batch_report_jobs(within(request, PATIENCE)).await)?.results)
+        let request = BatchReportJobsRequest {
+            name: self.name.to_string(),
+            reports,
+        };
+        Ok(answer(
+            self.client()
+                .batch_report_jobs(within(request, PATIENCE))
+                .await,
+        )?
+        .results)
     }
 
     /// Ends attempts.
     pub(crate) async fn finish(&self, finishes: Vec<JobFinish>) -> Result<Vec<JobFinishResult>> {
-        let request = BatchFinishJobsRequest { name: self.name.to_string(), finishes };
-        Ok(answer(self.client().batch_finish_jobs(within(request, PATIENCE)).await)?.results)
+        let request = BatchFinishJobsRequest {
+            name: self.name.to_string(),
+            finishes,
+        };
+        Ok(answer(
+            self.client()
+                .batch_finish_jobs(within(request, PATIENCE))
+                .await,
+        )?
+        .results)
     }
 }
 

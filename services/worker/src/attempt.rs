@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use granary_core::{Error, Result, name::{JobName, ProjectName}, units};
+use granary_core::{
+    Error, Result,
+    name::{JobName, ProjectName},
+    units,
+};
 use granary_proto::job::v1::{Entrypoint, FailureClass, Job, JobFinish, JobState, Lease};
 use granary_runtime::Link;
 use granary_transfer::{Downloader, NoProgress, Wanted};
@@ -23,6 +27,7 @@ const PIECES: usize = 8;
 /// How long the last output may take to reach the service; all of it is in the log session anyway.
 const FLUSH: Duration = Duration::from_secs(10);
 const MAX_MESSAGE: usize = 4000;
+const MIB: u64 = 1024 * 1024;
 
 /// What attempts share.
 #[derive(Debug)]
@@ -47,11 +52,19 @@ struct Outcome {
 
 impl Outcome {
     fn failed(failure: FailureClass, message: impl Into<String>) -> Self {
-        Self { failure, message: message.into(), exit_code: -1, ..Self::default() }
+        Self {
+            failure,
+            message: message.into(),
+            exit_code: -1,
+            ..Self::default()
+        }
     }
 
     fn infrastructure(what: &str, error: &Error) -> Self {
-        let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let cause = error
+            .cause()
+            .map(|cause| format!(" ({cause})"))
+            .unwrap_or_default();
         tracing::warn!(%error, cause, what);
         Self::failed(FailureClass::Infrastructure, format!("{what}: {error}"))
     }
@@ -60,9 +73,13 @@ impl Outcome {
     fn stopped(why: Why) -> Self {
         match why {
             Why::Cancelled => Self::failed(FailureClass::Cancelled, "it was cancelled"),
-            Why::Worker | Why::Lost => {
-                Self { handed_back: true, ..Self::failed(FailureClass::Infrastructure, "the worker stopped: the job is queued again") }
-            }
+            Why::Worker | Why::Lost => Self {
+                handed_back: true,
+                ..Self::failed(
+                    FailureClass::Infrastructure,
+                    "the worker stopped: the job is queued again",
+                )
+            },
         }
     }
 }
@@ -70,7 +87,13 @@ impl Outcome {
 /// Makes an attempt; what to tell the service, or nothing if the job belongs to somebody else by now.
 pub(crate) async fn run(tools: &Tools, held: &Arc<Held>, lease: Lease) -> Option<JobFinish> {
     let job = lease.job.unwrap_or_default();
-    let attempt = Attempt { tools, held, entrypoint: lease.entrypoint.unwrap_or_default(), number: lease.attempt, job };
+    let attempt = Attempt {
+        tools,
+        held,
+        entrypoint: lease.entrypoint.unwrap_or_default(),
+        number: lease.attempt,
+        job,
+    };
     let outcome = match JobName::parse(&attempt.job.name) {
         Ok(name) => attempt.run(&name).await,
         Err(error) => Outcome::infrastructure("the lease is not understood", &error),
@@ -105,7 +128,12 @@ impl Attempt<'_> {
     async fn run(&self, name: &JobName) -> Outcome {
         let working = match self.tools.root.attempt(name, self.number) {
             Ok(working) => working,
-            Err(error) => return Outcome::failed(FailureClass::Infrastructure, format!("cannot make a working folder: {error}")),
+            Err(error) => {
+                return Outcome::failed(
+                    FailureClass::Infrastructure,
+                    format!("cannot make a working folder: {error}"),
+                );
+            }
         };
         let prepared = tokio::select! {
             prepared = self.prepare(name, &working) => prepared,
@@ -126,10 +154,16 @@ impl Attempt<'_> {
 
     async fn prepare(&self, name: &JobName, working: &Working) -> Result<(), Outcome> {
         let files = working.files();
-        let places = inputs::resolve(&self.tools.metadata, &self.job, &self.entrypoint).await.map_err(|failure| match failure {
-            inputs::Failure::Final(message) => Outcome::failed(FailureClass::Application, message),
-            inputs::Failure::Passing(error) => Outcome::infrastructure("cannot list the inputs", &error),
-        })?;
+        let places = inputs::resolve(&self.tools.metadata, &self.job, &self.entrypoint)
+            .await
+            .map_err(|failure| match failure {
+                inputs::Failure::Final(message) => {
+                    Outcome::failed(FailureClass::Application, message)
+                }
+                inputs::Failure::Passing(error) => {
+                    Outcome::infrastructure("cannot list the inputs", &error)
+                }
+            })?;
         let folders: Vec<String> = self
             .entrypoint
             .handler
@@ -146,12 +180,28 @@ impl Attempt<'_> {
                 sha256: file.sha256.clone(),
             })
             .collect();
-        let made = tokio::task::spawn_blocking(move || inputs::make_folders(&files, folders.into_iter(), places.into_keys())).await;
+        let made = tokio::task::spawn_blocking(move || {
+            inputs::make_folders(&files, folders.into_iter(), places.into_keys())
+        })
+        .await;
         if let Ok(Err(error)) = made {
-            return Err(Outcome::failed(FailureClass::Infrastructure, format!("cannot make the folders of the inputs: {error}")));
+            return Err(Outcome::failed(
+                FailureClass::Infrastructure,
+                format!("cannot make the folders of the inputs: {error}"),
+            ));
         }
-        let project = ProjectName { project: name.project.clone() };
-        let fetched = if wanted.is_empty() { Ok(()) } else { self.tools.downloader.download(&project, wanted, &NoProgress).await.map(drop) };
+        let project = ProjectName {
+            project: name.project.clone(),
+        };
+        let fetched = if wanted.is_empty() {
+            Ok(())
+        } else {
+            self.tools
+                .downloader
+                .download(&project, wanted, &NoProgress)
+                .await
+                .map(drop)
+        };
         fetched.map_err(|error| Outcome::infrastructure("cannot fetch the inputs", &error))
     }
 
@@ -162,13 +212,18 @@ impl Attempt<'_> {
             arguments: environment::arguments(&self.entrypoint, &self.job),
             environment: environment::variables(&self.entrypoint, &self.job, self.number),
             memory_bytes: u64::try_from(resources.memory_bytes).unwrap_or_default(),
-            timeout: resources.timeout.and_then(|timeout| timeout.try_into().ok()).unwrap_or(Duration::from_secs(3600)),
+            timeout: resources
+                .timeout
+                .and_then(|timeout| timeout.try_into().ok())
+                .unwrap_or(Duration::from_secs(3600)),
         };
         self.held.progress(JobState::Running);
         let (sender, receiver) = mpsc::channel(PIECES);
         let log = working.log();
         let (exit, kept) = tokio::join!(
-            self.tools.launcher.run(&program, sender, self.held.stop.clone()),
+            self.tools
+                .launcher
+                .run(&program, sender, self.held.stop.clone()),
             output::take(&log, self.held, receiver, None)
         );
         if let Err(error) = kept {
@@ -189,22 +244,33 @@ impl Attempt<'_> {
             Ending::Exited(0) => Outcome::default(),
             Ending::Exited(code) => {
                 let message = format!("the program exited with code {code}: its log may say why");
-                Outcome { exit_code: code, ..Outcome::failed(FailureClass::Application, message) }
+                Outcome {
+                    exit_code: code,
+                    ..Outcome::failed(FailureClass::Application, message)
+                }
             }
             Ending::Signalled(9) => {
                 let message = "the program was killed (signal 9), and not by this worker: perhaps the machine had no memory left";
                 Outcome::failed(FailureClass::Application, message)
             }
-            Ending::Signalled(signal) => {
-                Outcome::failed(FailureClass::Application, format!("the program ended by signal {signal}: its log may say why"))
-            }
+            Ending::Signalled(signal) => Outcome::failed(
+                FailureClass::Application,
+                format!("the program ended by signal {signal}: its log may say why"),
+            ),
             Ending::TimedOut => {
-                let message = format!("ran longer than {}: raise resources.timeout", units::format_duration(program.timeout));
+                let message = format!(
+                    "ran longer than {}: raise resources.timeout",
+                    units::format_duration(program.timeout)
+                );
                 Outcome::failed(FailureClass::Timeout, message)
             }
             Ending::OutOfMemory => {
-                let (used, limit) = (units::human_bytes(peak), units::human_bytes(limit));
-                Outcome::failed(FailureClass::OutOfMemory, format!("used {used} of {limit}: raise resources.memory"))
+                let message = format!(
+                    "used {} MiB of {} MiB: raise resources.memory",
+                    peak.div_ceil(MIB),
+                    limit / MIB
+                );
+                Outcome::failed(FailureClass::OutOfMemory, message)
             }
             Ending::Stopped => self.stopped(),
         };
@@ -224,30 +290,48 @@ impl Attempt<'_> {
                 notes.extend(found.notes);
                 match self.send(name, kind, found.files).await {
                     Ok(sent) => outcome.outputs.extend(sent),
-                    Err(stopped) => return Outcome { peak: outcome.peak, ..stopped },
+                    Err(stopped) => {
+                        return Outcome {
+                            peak: outcome.peak,
+                            ..stopped
+                        };
+                    }
                 }
             }
         }
         let mut logs = self.find(Kind::Log, working).await;
         notes.append(&mut logs.notes);
         self.note(working, &notes).await;
-        if tokio::fs::try_exists(working.log()).await.unwrap_or_default() {
+        if tokio::fs::try_exists(working.log())
+            .await
+            .unwrap_or_default()
+        {
             // A program's own file of that name goes before.
-            let free = ["stdout.log", "stdout.granary.log"].into_iter().find(|path| !logs.files.contains_key(*path));
-            logs.files.extend(free.map(|path| (path.to_owned(), working.log())));
+            let free = ["stdout.log", "stdout.granary.log"]
+                .into_iter()
+                .find(|path| !logs.files.contains_key(*path));
+            logs.files
+                .extend(free.map(|path| (path.to_owned(), working.log())));
         }
         match self.send(name, Kind::Log, logs.files).await {
             Ok(sent) => outcome.outputs.extend(sent),
             // Why the program failed matters more than that its log is lost.
             Err(_) if !succeeded => {}
-            Err(stopped) => return Outcome { peak: outcome.peak, ..stopped },
+            Err(stopped) => {
+                return Outcome {
+                    peak: outcome.peak,
+                    ..stopped
+                };
+            }
         }
         outcome
     }
 
     async fn find(&self, kind: Kind, working: &Working) -> outputs::Found {
         match outputs::folder(&self.entrypoint, kind, &working.files()) {
-            Some(folder) => tokio::task::spawn_blocking(move || outputs::find(&folder)).await.unwrap_or_default(),
+            Some(folder) => tokio::task::spawn_blocking(move || outputs::find(&folder))
+                .await
+                .unwrap_or_default(),
             None => outputs::Found::default(),
         }
     }
@@ -257,9 +341,16 @@ impl Attempt<'_> {
         if notes.is_empty() {
             return;
         }
-        let text: String = notes.iter().take(100).map(|note| format!("[{note}]\n")).collect();
+        let text: String = notes
+            .iter()
+            .take(100)
+            .map(|note| format!("[{note}]\n"))
+            .collect();
         self.held.write(text.as_bytes()).await;
-        let mut file = tokio::fs::OpenOptions::new().append(true).open(working.log()).await;
+        let mut file = tokio::fs::OpenOptions::new()
+            .append(true)
+            .open(working.log())
+            .await;
         if let Ok(file) = &mut file {
             use tokio::io::AsyncWriteExt as _;
             let _ = file.write_all(text.as_bytes()).await;
@@ -267,7 +358,12 @@ impl Attempt<'_> {
         }
     }
 
-    async fn send(&self, name: &JobName, kind: Kind, files: BTreeMap<String, PathBuf>) -> Result<Option<(String, String)>, Outcome> {
+    async fn send(
+        &self,
+        name: &JobName,
+        kind: Kind,
+        files: BTreeMap<String, PathBuf>,
+    ) -> Result<Option<(String, String)>, Outcome> {
         // A cancelled job still gives its log; for any other reason to stop, nothing more is sent.
         let halt = async {
             self.held.stop.cancelled().await;
@@ -279,7 +375,12 @@ impl Attempt<'_> {
             sent = self.tools.sender.send(&self.job, name, self.number, kind, files) => sent,
             () = halt => return Err(self.stopped()),
         };
-        let session = sent.map_err(|error| Outcome::infrastructure(&format!("cannot store what it made ({})", kind.key()), &error))?;
+        let session = sent.map_err(|error| {
+            Outcome::infrastructure(
+                &format!("cannot store what it made ({})", kind.key()),
+                &error,
+            )
+        })?;
         Ok(session.map(|session| (kind.key().to_owned(), session.to_string())))
     }
 }

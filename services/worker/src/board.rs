@@ -59,7 +59,12 @@ impl Board {
             job: job.to_owned(),
             lease,
             stop: CancellationToken::new(),
-            inner: Mutex::new(Inner { state: JobState::Preparing, why: None, offset: 0, pending: Vec::new() }),
+            inner: Mutex::new(Inner {
+                state: JobState::Preparing,
+                why: None,
+                offset: 0,
+                pending: Vec::new(),
+            }),
             taken: Notify::new(),
             activity: self.activity.clone(),
         });
@@ -72,7 +77,10 @@ impl Board {
     pub(crate) fn release(&self, held: &Held) {
         let mut all = self.held.lock();
         // The same job may have come back in between, with another lease.
-        if all.get(&held.job).is_some_and(|there| there.lease == held.lease) {
+        if all
+            .get(&held.job)
+            .is_some_and(|there| there.lease == held.lease)
+        {
             all.remove(&held.job);
         }
     }
@@ -102,7 +110,9 @@ impl Held {
             let taken = self.taken.notified();
             let room = {
                 let mut inner = self.inner.lock();
-                let room = MAX_PENDING.saturating_sub(inner.pending.len()).min(rest.len());
+                let room = MAX_PENDING
+                    .saturating_sub(inner.pending.len())
+                    .min(rest.len());
                 let (now, later) = rest.split_at(room);
                 inner.pending.extend_from_slice(now);
                 rest = later;
@@ -154,8 +164,18 @@ impl Held {
     /// What there is to report now, with at most `room` bytes of output.
     pub(crate) fn report(&self, room: usize) -> JobReport {
         let inner = self.inner.lock();
-        let log_data = inner.pending.get(..inner.pending.len().min(room).min(MAX_PIECE)).unwrap_or_default().to_vec();
-        JobReport { job: self.job.clone(), lease_number: self.lease, state: inner.state.into(), log_offset: inner.offset, log_data }
+        let log_data = inner
+            .pending
+            .get(..inner.pending.len().min(room).min(MAX_PIECE))
+            .unwrap_or_default()
+            .to_vec();
+        JobReport {
+            job: self.job.clone(),
+            lease_number: self.lease,
+            state: inner.state.into(),
+            log_offset: inner.offset,
+            log_data,
+        }
     }
 
     /// Drops the output that a report brought.
@@ -186,7 +206,9 @@ mod tests {
     async fn output_waits_for_room_and_is_reported_once() {
         let board = Board::default();
         let held = board.hold("j", 1);
-        let all: Vec<u8> = (0..3 * MAX_PENDING).map(|i| u8::try_from(i % 251).unwrap()).collect();
+        let all: Vec<u8> = (0..3 * MAX_PENDING)
+            .map(|i| u8::try_from(i % 251).unwrap())
+            .collect();
         let writer = async {
             held.write(&all).await;
             held.flushed().await;
@@ -195,7 +217,10 @@ mod tests {
         let reader = async {
             while seen.len() < all.len() {
                 let report = held.report(usize::MAX);
-                assert!(held.inner.lock().pending.len() <= MAX_PENDING && report.log_data.len() <= MAX_PIECE);
+                assert!(
+                    held.inner.lock().pending.len() <= MAX_PENDING
+                        && report.log_data.len() <= MAX_PIECE
+                );
                 assert_eq!(usize::try_from(report.log_offset).unwrap(), seen.len());
                 seen.extend(&report.log_data);
                 held.taken(&report);

@@ -12,25 +12,49 @@ pub(crate) fn arguments(entrypoint: &Entrypoint, job: &Job) -> Vec<String> {
     let command = entrypoint.app.iter().flat_map(|app| &app.cmd);
     command
         .map(|argument| {
-            let name = argument.strip_prefix("{params.").and_then(|rest| rest.strip_suffix('}'));
-            name.and_then(|name| parameter(job, name)).unwrap_or_else(|| argument.clone())
+            let name = argument
+                .strip_prefix("{params.")
+                .and_then(|rest| rest.strip_suffix('}'));
+            name.and_then(|name| parameter(job, name))
+                .unwrap_or_else(|| argument.clone())
         })
         .collect()
 }
 
 fn parameter(job: &Job, name: &str) -> Option<String> {
-    Some(convert::value(name, job.parameters.get(name)?.clone()).ok()?.to_string())
+    Some(
+        convert::value(name, job.parameters.get(name)?.clone())
+            .ok()?
+            .to_string(),
+    )
 }
 
 /// The variables of a job: those that its entrypoint allows, its parameters, and who it is.
-pub(crate) fn variables(entrypoint: &Entrypoint, job: &Job, attempt: i32) -> BTreeMap<String, String> {
-    let allowed = entrypoint.app.as_ref().map(|app| app.env.as_slice()).unwrap_or_default();
-    let given = job.env.iter().filter(|(name, _)| allowed.contains(name)).map(|(name, value)| (name.clone(), value.clone()));
-    let parameters = job
-        .parameters
-        .keys()
-        .filter_map(|name| Some((format!("GRANARY_PARAM_{}", name.to_ascii_uppercase()), parameter(job, name)?)));
-    let own = [("GRANARY_JOB".to_owned(), job.name.clone()), ("GRANARY_ATTEMPT".to_owned(), attempt.to_string())];
+pub(crate) fn variables(
+    entrypoint: &Entrypoint,
+    job: &Job,
+    attempt: i32,
+) -> BTreeMap<String, String> {
+    let allowed = entrypoint
+        .app
+        .as_ref()
+        .map(|app| app.env.as_slice())
+        .unwrap_or_default();
+    let given = job
+        .env
+        .iter()
+        .filter(|(name, _)| allowed.contains(name))
+        .map(|(name, value)| (name.clone(), value.clone()));
+    let parameters = job.parameters.keys().filter_map(|name| {
+        Some((
+            format!("GRANARY_PARAM_{}", name.to_ascii_uppercase()),
+            parameter(job, name)?,
+        ))
+    });
+    let own = [
+        ("GRANARY_JOB".to_owned(), job.name.clone()),
+        ("GRANARY_ATTEMPT".to_owned(), attempt.to_string()),
+    ];
     given.chain(parameters).chain(own).collect()
 }
 
@@ -43,18 +67,46 @@ mod tests {
 
     #[test]
     fn values_are_put_in_whole_and_nothing_else_is_touched() {
-        let command = ["run", "{params.rate}", "--x={params.rate}", "{params.other}"].map(ToOwned::to_owned);
-        let entrypoint =
-            Entrypoint { app: Some(AppSpec { cmd: command.to_vec(), env: vec!["SEED".into()] }), ..Entrypoint::default() };
+        let command = [
+            "run",
+            "{params.rate}",
+            "--x={params.rate}",
+            "{params.other}",
+        ]
+        .map(ToOwned::to_owned);
+        let entrypoint = Entrypoint {
+            app: Some(AppSpec {
+                cmd: command.to_vec(),
+                env: vec!["SEED".into()],
+            }),
+            ..Entrypoint::default()
+        };
         let job = Job {
             name: "projects/p/jobs/j".into(),
             parameters: BTreeMap::from([("rate".into(), convert::wire_value(Value::Number(2.0)))]),
-            env: BTreeMap::from([("SEED".into(), "7".into()), ("LD_PRELOAD".into(), "evil.so".into())]),
+            env: BTreeMap::from([
+                ("SEED".into(), "7".into()),
+                ("LD_PRELOAD".into(), "evil.so".into()),
+            ]),
             ..Job::default()
         };
-        assert_eq!(arguments(&entrypoint, &job), ["run", "2", "--x={params.rate}", "{params.other}"]);
-        let expected = [("GRANARY_ATTEMPT", "3"), ("GRANARY_JOB", "projects/p/jobs/j"), ("GRANARY_PARAM_RATE", "2"), ("SEED", "7")];
+        assert_eq!(
+            arguments(&entrypoint, &job),
+            ["run", "2", "--x={params.rate}", "{params.other}"]
+        );
+        let expected = [
+            ("GRANARY_ATTEMPT", "3"),
+            ("GRANARY_JOB", "projects/p/jobs/j"),
+            ("GRANARY_PARAM_RATE", "2"),
+            ("SEED", "7"),
+        ];
         let variables = variables(&entrypoint, &job, 3);
-        assert_eq!(variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            variables
+                .iter()
+                .map(|(k, v)| (k.as_str(), v.as_str()))
+                .collect::<Vec<_>>(),
+            expected
+        );
     }
 }

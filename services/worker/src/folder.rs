@@ -20,18 +20,29 @@ pub(crate) struct Root {
 impl Root {
     /// Opens the folder, and clears away what an earlier worker left: programs that still run, and their files.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let failed = |what: &str, error: io::Error| Error::precondition(path.display(), format!("cannot {what} the worker's folder: {error}"));
+        let failed = |what: &str, error: io::Error| {
+            Error::precondition(
+                path.display(),
+                format!("cannot {what} the worker's folder: {error}"),
+            )
+        };
         fs::create_dir_all(path).map_err(|error| failed("create", error))?;
         let path = path.canonicalize().map_err(|error| failed("find", error))?;
         let lock = File::create(path.join("lock")).map_err(|error| failed("lock", error))?;
         if lock.try_lock().is_err() {
-            return Err(Error::precondition(path.display(), "another worker uses this folder: stop it, or give this one another folder"));
+            return Err(Error::precondition(
+                path.display(),
+                "another worker uses this folder: stop it, or give this one another folder",
+            ));
         }
         let killed = launch::end_leftovers(&path);
         if killed > 0 {
             tracing::warn!(killed, "ended programs that an earlier worker left running");
         }
-        for entry in fs::read_dir(&path).map_err(|error| failed("read", error))?.flatten() {
+        for entry in fs::read_dir(&path)
+            .map_err(|error| failed("read", error))?
+            .flatten()
+        {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 remove(&entry.path());
             }
@@ -42,7 +53,9 @@ impl Root {
     /// Makes the folder of an attempt.
     pub(crate) fn attempt(&self, job: &JobName, attempt: i32) -> io::Result<Working> {
         // Ids have no dots, so that no two attempts meet.
-        let path = self.path.join(format!("{}.{}-{attempt}", job.project, job.job));
+        let path = self
+            .path
+            .join(format!("{}.{}-{attempt}", job.project, job.job));
         let working = Working(path);
         fs::create_dir(&working.0)?;
         fs::create_dir(working.files())?;
@@ -79,7 +92,10 @@ impl Drop for Working {
 
 fn remove(path: &Path) {
     let mut result = fs::remove_dir_all(path);
-    if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+    if result
+        .as_ref()
+        .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    {
         open_up(path);
         result = fs::remove_dir_all(path);
     }
@@ -108,7 +124,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let job = JobName::new("p", "j").unwrap();
         let root = Root::open(folder.path()).unwrap();
-        assert!(Root::open(folder.path()).unwrap_err().to_string().contains("another worker uses this folder"));
+        assert!(
+            Root::open(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("another worker uses this folder")
+        );
         let working = root.attempt(&job, 1).unwrap();
         fs::write(working.files().join("a"), "a").unwrap();
         let path = working.path().to_owned();

@@ -15,8 +15,8 @@ use granary_proto::{
     MAX_MESSAGE_BYTES,
     job::v1::{Entrypoint, Job},
     metadata::v1::{
-        Asset, AssetState, BatchGetAssetsRequest, ListAssetsRequest, ListSnapshotAssetsRequest, asset_service_client::AssetServiceClient,
-        snapshot_service_client::SnapshotServiceClient,
+        Asset, AssetState, BatchGetAssetsRequest, ListAssetsRequest, ListSnapshotAssetsRequest,
+        asset_service_client::AssetServiceClient, snapshot_service_client::SnapshotServiceClient,
     },
 };
 use granary_runtime::{Link, rpc::answer};
@@ -45,18 +45,32 @@ pub(crate) enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound { .. } | Error::Precondition { .. } | Error::Invalid(_) => Self::Final(error.to_string()),
+            Error::NotFound { .. } | Error::Precondition { .. } | Error::Invalid(_) => {
+                Self::Final(error.to_string())
+            }
             other => Self::Passing(other),
         }
     }
 }
 
 /// All files of a job, each with its place below the folder of its files: `{folder}/{session}/{path}`.
-pub(crate) async fn resolve(metadata: &Link, job: &Job, entrypoint: &Entrypoint) -> Result<BTreeMap<String, File>, Failure> {
+pub(crate) async fn resolve(
+    metadata: &Link,
+    job: &Job,
+    entrypoint: &Entrypoint,
+) -> Result<BTreeMap<String, File>, Failure> {
     let mut places = BTreeMap::new();
     for input in &job.inputs {
-        let folder = entrypoint.handler.as_ref().and_then(|handler| handler.files_down.get(&input.mapping));
-        let folder = folder.ok_or_else(|| Failure::Final(format!("the entrypoint has no folder for the input {}", quote(&input.mapping))))?;
+        let folder = entrypoint
+            .handler
+            .as_ref()
+            .and_then(|handler| handler.files_down.get(&input.mapping));
+        let folder = folder.ok_or_else(|| {
+            Failure::Final(format!(
+                "the entrypoint has no folder for the input {}",
+                quote(&input.mapping)
+            ))
+        })?;
         let mut assets = Vec::new();
         for name in &input.pinned {
             if let Ok(snapshot) = SnapshotName::parse(name) {
@@ -73,14 +87,30 @@ pub(crate) async fn resolve(metadata: &Link, job: &Job, entrypoint: &Entrypoint)
     Ok(places)
 }
 
-async fn of_snapshot(metadata: &Link, name: &SnapshotName, folder: &str, places: &mut BTreeMap<String, File>) -> Result<(), Failure> {
-    let mut client = SnapshotServiceClient::new(metadata.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+async fn of_snapshot(
+    metadata: &Link,
+    name: &SnapshotName,
+    folder: &str,
+    places: &mut BTreeMap<String, File>,
+) -> Result<(), Failure> {
+    let mut client =
+        SnapshotServiceClient::new(metadata.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let mut page_token = String::new();
     loop {
-        let request = ListSnapshotAssetsRequest { parent: name.to_string(), page_size: PAGE, page_token };
+        let request = ListSnapshotAssetsRequest {
+            parent: name.to_string(),
+            page_size: PAGE,
+            page_token,
+        };
         let page = answer(client.list_snapshot_assets(request).await)?;
         for asset in page.assets {
-            let file = file(&asset.asset, &asset.session, asset.path, asset.size_bytes, asset.sha256)?;
+            let file = file(
+                &asset.asset,
+                &asset.session,
+                asset.path,
+                asset.size_bytes,
+                asset.sha256,
+            )?;
             place(folder, file, places)?;
         }
         page_token = page.next_page_token;
@@ -90,15 +120,30 @@ async fn of_snapshot(metadata: &Link, name: &SnapshotName, folder: &str, places:
     }
 }
 
-async fn of_session(metadata: &Link, name: &SessionName, folder: &str, places: &mut BTreeMap<String, File>) -> Result<(), Failure> {
-    let mut client = AssetServiceClient::new(metadata.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+async fn of_session(
+    metadata: &Link,
+    name: &SessionName,
+    folder: &str,
+    places: &mut BTreeMap<String, File>,
+) -> Result<(), Failure> {
+    let mut client =
+        AssetServiceClient::new(metadata.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let filter = format!("session = \"{}\"", name.session);
     let mut page_token = String::new();
     loop {
-        let request = ListAssetsRequest { parent: name.parent().to_string(), page_size: PAGE, page_token, filter: filter.clone() };
+        let request = ListAssetsRequest {
+            parent: name.parent().to_string(),
+            page_size: PAGE,
+            page_token,
+            filter: filter.clone(),
+        };
         let page = answer(client.list_assets(request).await)?;
         // What was rejected is not to be worked on; who wants it all the same names the asset, and learns why not.
-        for asset in page.assets.into_iter().filter(|asset| asset.state() != AssetState::Rejected) {
+        for asset in page
+            .assets
+            .into_iter()
+            .filter(|asset| asset.state() != AssetState::Rejected)
+        {
             place(folder, of_asset(asset)?, places)?;
         }
         page_token = page.next_page_token;
@@ -108,12 +153,26 @@ async fn of_session(metadata: &Link, name: &SessionName, folder: &str, places: &
     }
 }
 
-async fn of_assets(metadata: &Link, names: &[AssetName], folder: &str, places: &mut BTreeMap<String, File>) -> Result<(), Failure> {
-    let mut client = AssetServiceClient::new(metadata.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+async fn of_assets(
+    metadata: &Link,
+    names: &[AssetName],
+    folder: &str,
+    places: &mut BTreeMap<String, File>,
+) -> Result<(), Failure> {
+    let mut client =
+        AssetServiceClient::new(metadata.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
     for chunk in names.chunks(PAGE as usize) {
-        let Some(first) = chunk.first() else { return Ok(()) };
-        let parent = ProjectName { project: first.project.clone() }.to_string();
-        let request = BatchGetAssetsRequest { parent, names: chunk.iter().map(ToString::to_string).collect() };
+        let Some(first) = chunk.first() else {
+            return Ok(());
+        };
+        let parent = ProjectName {
+            project: first.project.clone(),
+        }
+        .to_string();
+        let request = BatchGetAssetsRequest {
+            parent,
+            names: chunk.iter().map(ToString::to_string).collect(),
+        };
         for asset in answer(client.batch_get_assets(request).await)?.assets {
             place(folder, of_asset(asset)?, places)?;
         }
@@ -122,14 +181,27 @@ async fn of_assets(metadata: &Link, names: &[AssetName], folder: &str, places: &
 }
 
 fn of_asset(asset: Asset) -> Result<File> {
-    file(&asset.name, &asset.session, asset.path, asset.size_bytes, asset.sha256)
+    file(
+        &asset.name,
+        &asset.session,
+        asset.path,
+        asset.size_bytes,
+        asset.sha256,
+    )
 }
 
 fn file(asset: &str, session: &str, path: String, size: i64, sha256: String) -> Result<File> {
     // The path becomes one on this machine: it is checked here again, whoever sent it.
     path::check(&path)?;
-    let size_bytes = u64::try_from(size).map_err(|_| Error::invalid("size_bytes", format!("expected 0 or more, got {size}")))?;
-    Ok(File { asset: AssetName::parse(asset)?, session: SessionName::parse(session)?, path, size_bytes, sha256 })
+    let size_bytes = u64::try_from(size)
+        .map_err(|_| Error::invalid("size_bytes", format!("expected 0 or more, got {size}")))?;
+    Ok(File {
+        asset: AssetName::parse(asset)?,
+        session: SessionName::parse(session)?,
+        path,
+        size_bytes,
+        sha256,
+    })
 }
 
 fn place(folder: &str, file: File, places: &mut BTreeMap<String, File>) -> Result<(), Failure> {
@@ -170,7 +242,11 @@ fn contradiction(place: &str, a: &File, b: &File) -> Failure {
 }
 
 /// Makes the folders that files go to, and checks that none leads out of `files`. `files` must be free of symbolic links.
-pub(crate) fn make_folders(files: &Path, folders: impl Iterator<Item = String>, places: impl Iterator<Item = String>) -> std::io::Result<()> {
+pub(crate) fn make_folders(
+    files: &Path,
+    folders: impl Iterator<Item = String>,
+    places: impl Iterator<Item = String>,
+) -> std::io::Result<()> {
     let parents = places.filter_map(|place| Some(Path::new(&place).parent()?.to_owned()));
     let mut all: Vec<PathBuf> = folders.map(PathBuf::from).chain(parents).collect();
     all.sort();
@@ -179,7 +255,9 @@ pub(crate) fn make_folders(files: &Path, folders: impl Iterator<Item = String>, 
         let folder = files.join(folder);
         fs::create_dir_all(&folder)?;
         if folder.canonicalize()? != folder {
-            return Err(std::io::Error::other("a folder of the inputs leads elsewhere"));
+            return Err(std::io::Error::other(
+                "a folder of the inputs leads elsewhere",
+            ));
         }
     }
     Ok(())
@@ -192,7 +270,14 @@ mod tests {
     fn sample(dataset: &str, path: &str) -> File {
         let session = SessionName::new("p", dataset, "s").unwrap();
         let asset = session.asset(path);
-        file(&asset.to_string(), &session.to_string(), path.into(), 1, String::new()).unwrap()
+        file(
+            &asset.to_string(),
+            &session.to_string(),
+            path.into(),
+            1,
+            String::new(),
+        )
+        .unwrap()
     }
 
     fn text(failure: Failure) -> String {
@@ -209,7 +294,11 @@ mod tests {
         place("data", sample("a", "x.bin"), &mut places).unwrap();
         assert_eq!(places.keys().collect::<Vec<_>>(), ["data/s/x.bin"]);
         let error = text(place("data", sample("b", "x.bin"), &mut places).unwrap_err());
-        for part in ["\"data/s/x.bin\"", "datasets/a/sessions/s", "datasets/b/sessions/s"] {
+        for part in [
+            "\"data/s/x.bin\"",
+            "datasets/a/sessions/s",
+            "datasets/b/sessions/s",
+        ] {
             assert!(error.contains(part), "{error}");
         }
     }
@@ -227,7 +316,10 @@ mod tests {
         let session = SessionName::new("p", "d", "s").unwrap();
         for path in ["../x", "/etc/passwd", "a/../../b"] {
             let name = session.asset("x").to_string();
-            assert!(file(&name, &session.to_string(), path.into(), 1, String::new()).is_err(), "{path}");
+            assert!(
+                file(&name, &session.to_string(), path.into(), 1, String::new()).is_err(),
+                "{path}"
+            );
         }
     }
 
@@ -235,9 +327,16 @@ mod tests {
     fn folders_are_made_and_links_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let files = folder.path().canonicalize().unwrap();
-        make_folders(&files, ["empty".to_owned()].into_iter(), ["data/s/a/b.bin".to_owned()].into_iter()).unwrap();
+        make_folders(
+            &files,
+            ["empty".to_owned()].into_iter(),
+            ["data/s/a/b.bin".to_owned()].into_iter(),
+        )
+        .unwrap();
         assert!(files.join("empty").is_dir() && files.join("data/s/a").is_dir());
         std::os::unix::fs::symlink("/tmp", files.join("out")).unwrap();
-        assert!(make_folders(&files, std::iter::empty(), ["out/x".to_owned()].into_iter()).is_err());
+        assert!(
+            make_folders(&files, std::iter::empty(), ["out/x".to_owned()].into_iter()).is_err()
+        );
     }
 }

@@ -62,11 +62,18 @@ impl Options {
     /// Pulls jobs and runs them until `stop` is cancelled; then the programs that run are ended, and their jobs handed back to the queue.
     ///
     /// Fails if the folder cannot be used, or if the service refuses this worker; a service that is away is waited for.
-    pub async fn run(self, job: Link, metadata: Link, storage: Link, stop: CancellationToken) -> Result<()> {
+    pub async fn run(
+        self,
+        job: Link,
+        metadata: Link,
+        storage: Link,
+        stop: CancellationToken,
+    ) -> Result<()> {
         let name = WorkerName::new(&self.name).map_err(|error| error.within("worker"))?;
         let folder = self.folder.clone();
         let opened = tokio::task::spawn_blocking(move || Root::open(&folder)).await;
-        let root = opened.map_err(|error| Error::internal("opening the worker's folder", error))??;
+        let root =
+            opened.map_err(|error| Error::internal("opening the worker's folder", error))??;
         let tools = Tools {
             downloader: Downloader::new(storage.clone(), DownloadOptions::default()),
             sender: Sender::new(metadata.clone(), storage),
@@ -90,7 +97,10 @@ impl Options {
 // The folders in which programs are looked for: those of whoever started the worker, and the usual ones.
 fn search_path() -> String {
     const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    #[allow(clippy::disallowed_methods, reason = "programs are to be found as they are in the shell that started the worker; nothing else of it is passed on")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "programs are to be found as they are in the shell that started the worker; nothing else of it is passed on"
+    )]
     match std::env::var("PATH") {
         Ok(path) if !path.is_empty() => format!("{path}:{USUAL}"),
         _ => USUAL.to_owned(),
@@ -107,20 +117,31 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(self: Arc<Self>, finishes: mpsc::Sender<Finish>, queue: mpsc::Receiver<Finish>, stop: CancellationToken) -> Result<()> {
+    async fn work(
+        self: Arc<Self>,
+        finishes: mpsc::Sender<Finish>,
+        queue: mpsc::Receiver<Finish>,
+        stop: CancellationToken,
+    ) -> Result<()> {
         let (background, attempts) = (Tasks::new(), Tasks::new());
         let over = CancellationToken::new();
         let (worker, until) = (self.clone(), over.clone());
-        background.spawn("report", async move { report::report(&worker.api, &worker.board, &worker.interval, until).await });
+        background.spawn("report", async move {
+            report::report(&worker.api, &worker.board, &worker.interval, until).await
+        });
         let (worker, until) = (self.clone(), over.clone());
-        background.spawn("finish", async move { report::finish(&worker.api, queue, until).await });
+        background.spawn("finish", async move {
+            report::finish(&worker.api, queue, until).await
+        });
 
         let result = self.pull(&attempts, &finishes, &stop).await;
         for held in self.board.all() {
             held.stop(Why::Worker);
         }
         if !attempts.drain(DRAIN).await {
-            tracing::warn!("jobs did not end in time: they go back to the queue when their leases end");
+            tracing::warn!(
+                "jobs did not end in time: they go back to the queue when their leases end"
+            );
         }
         drop(finishes);
         over.cancel();
@@ -128,7 +149,12 @@ impl Worker {
         result
     }
 
-    async fn pull(self: &Arc<Self>, attempts: &Tasks, finishes: &mpsc::Sender<Finish>, stop: &CancellationToken) -> Result<()> {
+    async fn pull(
+        self: &Arc<Self>,
+        attempts: &Tasks,
+        finishes: &mpsc::Sender<Finish>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         let mut pause = FIRST_PAUSE;
         let mut registered = false;
         while !stop.is_cancelled() {
@@ -171,12 +197,25 @@ impl Worker {
         Ok(())
     }
 
-    fn begin(self: &Arc<Self>, attempts: &Tasks, finishes: &mpsc::Sender<Finish>, stop: &CancellationToken, answer: AcquireJobsResponse) {
-        if let Some(interval) = answer.report_interval.and_then(|interval| convert::duration("", interval).ok()) {
+    fn begin(
+        self: &Arc<Self>,
+        attempts: &Tasks,
+        finishes: &mpsc::Sender<Finish>,
+        stop: &CancellationToken,
+        answer: AcquireJobsResponse,
+    ) {
+        if let Some(interval) = answer
+            .report_interval
+            .and_then(|interval| convert::duration("", interval).ok())
+        {
             self.interval.set(interval);
         }
         for lease in answer.leases {
-            let need = lease.job.as_ref().and_then(|job| job.resources).unwrap_or_default();
+            let need = lease
+                .job
+                .as_ref()
+                .and_then(|job| job.resources)
+                .unwrap_or_default();
             self.slots.take(&need);
             let (worker, finishes, stop) = (self.clone(), finishes.clone(), stop.clone());
             attempts.spawn("attempt", async move {
@@ -186,8 +225,17 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, lease: Lease, finishes: &mpsc::Sender<Finish>, stop: &CancellationToken) {
-        let job = lease.job.as_ref().map(|job| job.name.clone()).unwrap_or_default();
+    async fn attempt(
+        &self,
+        lease: Lease,
+        finishes: &mpsc::Sender<Finish>,
+        stop: &CancellationToken,
+    ) {
+        let job = lease
+            .job
+            .as_ref()
+            .map(|job| job.name.clone())
+            .unwrap_or_default();
         tracing::info!(job, attempt = lease.attempt, "attempt begins");
         let held = self.board.hold(&job, lease.lease_number);
         if stop.is_cancelled() {

@@ -11,7 +11,12 @@ use crate::board::Held;
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 
 /// Takes output until the program has ended. A disk that is full costs output in the file, not the job.
-pub(crate) async fn take(file: &Path, held: &Held, mut output: mpsc::Receiver<Bytes>, max_file: Option<u64>) -> std::io::Result<()> {
+pub(crate) async fn take(
+    file: &Path,
+    held: &Held,
+    mut output: mpsc::Receiver<Bytes>,
+    max_file: Option<u64>,
+) -> std::io::Result<()> {
     let mut file = File::create(file).await?;
     let max_file = max_file.unwrap_or(MAX_FILE);
     let (mut written, mut dropped) = (0, 0);
@@ -25,7 +30,10 @@ pub(crate) async fn take(file: &Path, held: &Held, mut output: mpsc::Receiver<By
         held.write(&data).await;
     }
     if dropped > 0 {
-        let note = format!("\n[{dropped} bytes of output more were not kept: at most {} MiB are]\n", max_file / 1024 / 1024);
+        let note = format!(
+            "\n[{dropped} bytes of output more were not kept: at most {} MiB are]\n",
+            max_file / 1024 / 1024
+        );
         let _ = file.write_all(note.as_bytes()).await;
     }
     file.flush().await
@@ -42,14 +50,23 @@ mod tests {
         let path = folder.path().join("log");
         let (sender, receiver) = mpsc::channel(100);
         for _ in 0..10 {
-            sender.send(Bytes::from_static(b"0123456789")).await.unwrap();
+            sender
+                .send(Bytes::from_static(b"0123456789"))
+                .await
+                .unwrap();
         }
         drop(sender);
         let held = Board::default().hold("j", 1);
         held.stop(Why::Lost);
         take(&path, &held, receiver, Some(35)).await.unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("012345678901234567890123456789\n["), "{text}");
-        assert!(text.contains("70 bytes of output more were not kept"), "{text}");
+        assert!(
+            text.starts_with("012345678901234567890123456789\n["),
+            "{text}"
+        );
+        assert!(
+            text.contains("70 bytes of output more were not kept"),
+            "{text}"
+        );
     }
 }

@@ -13,8 +13,9 @@ use granary_core::{
 use granary_proto::{
     job::v1::{Entrypoint, Job},
     metadata::v1::{
-        CompleteSessionRequest, CreateDatasetRequest, CreateSessionRequest, Dataset, DatasetKind, GetDatasetRequest, Session,
-        dataset_service_client::DatasetServiceClient, session_service_client::SessionServiceClient,
+        CompleteSessionRequest, CreateDatasetRequest, CreateSessionRequest, Dataset, DatasetKind,
+        GetDatasetRequest, Session, dataset_service_client::DatasetServiceClient,
+        session_service_client::SessionServiceClient,
     },
 };
 use granary_runtime::{Link, rpc::answer};
@@ -61,7 +62,11 @@ pub(crate) struct Found {
 /// Looks for files in a folder. Links are not followed, since what they lead to is not the job's.
 pub(crate) fn find(folder: &Path) -> Found {
     let mut found = Found::default();
-    for entry in walkdir::WalkDir::new(folder).min_depth(1).follow_links(false).sort_by_file_name() {
+    for entry in walkdir::WalkDir::new(folder)
+        .min_depth(1)
+        .follow_links(false)
+        .sort_by_file_name()
+    {
         let entry = match entry {
             Ok(entry) => entry,
             // A folder that was not made is an empty one.
@@ -73,14 +78,20 @@ pub(crate) fn find(folder: &Path) -> Found {
         };
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
         let Some(name) = relative.to_str() else {
-            found.notes.push(format!("not collected: {}: its name is not UTF-8", relative.display()));
+            found.notes.push(format!(
+                "not collected: {}: its name is not UTF-8",
+                relative.display()
+            ));
             continue;
         };
         if entry.file_type().is_dir() {
             continue;
         }
         if !entry.file_type().is_file() {
-            found.notes.push(format!("not collected: {}: it is a link or a special file", quote(name)));
+            found.notes.push(format!(
+                "not collected: {}: it is a link or a special file",
+                quote(name)
+            ));
         } else if let Err(error) = path::check(name) {
             found.notes.push(format!("not collected: {error}"));
         } else {
@@ -106,24 +117,48 @@ pub(crate) struct Sender {
 
 impl Sender {
     pub(crate) fn new(metadata: Link, storage: Link) -> Self {
-        Self { metadata, uploader: Uploader::new(storage, UploadOptions { concurrency: 4, ..UploadOptions::default() }) }
+        Self {
+            metadata,
+            uploader: Uploader::new(
+                storage,
+                UploadOptions {
+                    concurrency: 4,
+                    ..UploadOptions::default()
+                },
+            ),
+        }
     }
 
     /// Stores files as the session of an attempt and completes it; its name, or none if there are no files. Safe to repeat.
-    pub(crate) async fn send(&self, job: &Job, name: &JobName, attempt: i32, kind: Kind, files: BTreeMap<String, PathBuf>) -> Result<Option<SessionName>> {
+    pub(crate) async fn send(
+        &self,
+        job: &Job,
+        name: &JobName,
+        attempt: i32,
+        kind: Kind,
+        files: BTreeMap<String, PathBuf>,
+    ) -> Result<Option<SessionName>> {
         if files.is_empty() {
             return Ok(None);
         }
         let dataset = self.dataset(name, kind).await?;
         let session = dataset.session(&format!("{}-{attempt}", name.job))?;
-        let mut origins: Vec<String> = job.inputs.iter().flat_map(|input| input.pinned.clone()).collect();
+        let mut origins: Vec<String> = job
+            .inputs
+            .iter()
+            .flat_map(|input| input.pinned.clone())
+            .collect();
         origins.sort_unstable();
         origins.dedup();
         origins.truncate(MAX_ORIGINS);
         let mut sessions = SessionServiceClient::new(self.metadata.clone());
         let request = CreateSessionRequest {
             parent: dataset.to_string(),
-            session: Some(Session { derived_from: origins, producer: name.to_string(), ..Session::default() }),
+            session: Some(Session {
+                derived_from: origins,
+                producer: name.to_string(),
+                ..Session::default()
+            }),
             session_id: session.session.clone(),
             request_id: String::new(),
         };
@@ -136,8 +171,17 @@ impl Sender {
             derived_from: Vec::new(),
             producer: name.to_string(),
         });
-        self.uploader.upload(&session, items.collect(), &NoProgress).await?;
-        answer(sessions.complete_session(CompleteSessionRequest { name: session.to_string(), asset_count: count }).await)?;
+        self.uploader
+            .upload(&session, items.collect(), &NoProgress)
+            .await?;
+        answer(
+            sessions
+                .complete_session(CompleteSessionRequest {
+                    name: session.to_string(),
+                    asset_count: count,
+                })
+                .await,
+        )?;
         Ok(Some(session))
     }
 
@@ -146,18 +190,34 @@ impl Sender {
         let (id, kind) = kind.dataset();
         let name = DatasetName::new(&job.project, id)?;
         let mut datasets = DatasetServiceClient::new(self.metadata.clone());
-        match answer(datasets.get_dataset(GetDatasetRequest { name: name.to_string() }).await) {
+        match answer(
+            datasets
+                .get_dataset(GetDatasetRequest {
+                    name: name.to_string(),
+                })
+                .await,
+        ) {
             Ok(there) if there.kind() == kind => return Ok(name),
             Ok(there) => {
-                let reason = format!("it is of kind {}: results of jobs need a dataset of this name and the kind {}", there.kind().as_str_name(), kind.as_str_name());
+                let reason = format!(
+                    "it is of kind {}: results of jobs need a dataset of this name and the kind {}",
+                    there.kind().as_str_name(),
+                    kind.as_str_name()
+                );
                 return Err(Error::precondition(&name, reason));
             }
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
         let request = CreateDatasetRequest {
-            parent: ProjectName { project: job.project.clone() }.to_string(),
-            dataset: Some(Dataset { kind: kind.into(), ..Dataset::default() }),
+            parent: ProjectName {
+                project: job.project.clone(),
+            }
+            .to_string(),
+            dataset: Some(Dataset {
+                kind: kind.into(),
+                ..Dataset::default()
+            }),
             dataset_id: id.to_owned(),
             request_id: String::new(),
         };
@@ -189,7 +249,10 @@ mod tests {
         assert_eq!(found.files.keys().collect::<Vec<_>>(), ["a/b/c.txt", "z"]);
         assert_eq!(
             found.notes,
-            ["not collected: \"folder\": it is a link or a special file", "not collected: \"link\": it is a link or a special file"]
+            [
+                "not collected: \"folder\": it is a link or a special file",
+                "not collected: \"link\": it is a link or a special file"
+            ]
         );
         assert!(find(&folder.path().join("missing")).notes.is_empty());
     }

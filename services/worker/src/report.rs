@@ -33,14 +33,18 @@ pub(crate) struct Interval(AtomicU64);
 
 impl Default for Interval {
     fn default() -> Self {
-        Self(AtomicU64::new(u64::try_from(FIRST_INTERVAL.as_millis()).unwrap_or(2000)))
+        Self(AtomicU64::new(
+            u64::try_from(FIRST_INTERVAL.as_millis()).unwrap_or(2000),
+        ))
     }
 }
 
 impl Interval {
     /// Takes over what the service wants, within reason.
     pub(crate) fn set(&self, interval: Duration) {
-        let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).clamp(50, 10_000);
+        let millis = u64::try_from(interval.as_millis())
+            .unwrap_or(u64::MAX)
+            .clamp(50, 10_000);
         self.0.store(millis, Ordering::Relaxed);
     }
 
@@ -106,7 +110,11 @@ fn answered(attempt: &Held, result: &JobReportResult) {
 pub(crate) type Finish = (JobFinish, oneshot::Sender<()>);
 
 /// Sends ends until nobody has any more. A service that is away is waited for, but not beyond `give_up`.
-pub(crate) async fn finish(api: &Api, mut queue: mpsc::Receiver<Finish>, give_up: CancellationToken) {
+pub(crate) async fn finish(
+    api: &Api,
+    mut queue: mpsc::Receiver<Finish>,
+    give_up: CancellationToken,
+) {
     let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, AT_ONCE).await > 0 {
         let (finishes, callers): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
@@ -142,7 +150,9 @@ async fn deliver(api: &Api, mut finishes: Vec<JobFinish>) {
                 tracing::error!(%error, "the ends of attempts were refused");
                 return;
             }
-            Err(error) => tracing::warn!(%error, "cannot tell the job service of ends: will try again"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell the job service of ends: will try again")
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(10));
@@ -151,5 +161,11 @@ async fn deliver(api: &Api, mut finishes: Vec<JobFinish>) {
 
 /// Whether it is worth trying again: anything but a request that will never be taken.
 pub(crate) fn retriable(error: &Error) -> bool {
-    !matches!(error, Error::Invalid(_) | Error::Denied { .. } | Error::NotFound { .. } | Error::Precondition { .. })
+    !matches!(
+        error,
+        Error::Invalid(_)
+            | Error::Denied { .. }
+            | Error::NotFound { .. }
+            | Error::Precondition { .. }
+    )
 }

@@ -20,7 +20,14 @@ struct Free {
 
 impl Slots {
     pub(crate) fn new(slots: usize, resources: Resources) -> Self {
-        Self { free: Mutex::new(Free { slots, used: 0, resources }), returned: Notify::new() }
+        Self {
+            free: Mutex::new(Free {
+                slots,
+                used: 0,
+                resources,
+            }),
+            returned: Notify::new(),
+        }
     }
 
     /// What is free for one more job, once something is, and whether any job runs.
@@ -30,7 +37,10 @@ impl Slots {
             {
                 let free = self.free.lock();
                 // With less than any job may ask for, there is nothing to ask for.
-                if free.slots > 0 && free.resources.memory_bytes >= 1024 * 1024 && free.resources.cpus > 0.0 {
+                if free.slots > 0
+                    && free.resources.memory_bytes >= 1024 * 1024
+                    && free.resources.cpus > 0.0
+                {
                     return (free.resources, free.used > 0);
                 }
             }

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use granary_core::{Error, Result, error::Violations, name::{EntrypointName, quote}, path};
+use granary_core::{
+    Error, Result,
+    error::Violations,
+    name::{EntrypointName, quote},
+    path,
+};
 use granary_proto::job::v1::{AppSpec, Entrypoint, HandlerSpec};
 use prost::Message as _;
 
@@ -18,15 +23,30 @@ const OURS: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "PWD"];
 pub(crate) fn check(entrypoints: Vec<Entrypoint>) -> Result<BTreeMap<EntrypointName, Entrypoint>> {
     let mut wrong = Violations::default();
     if !(1..=MAX_ENTRYPOINTS).contains(&entrypoints.len()) {
-        return Err(Error::invalid("entrypoints", format!("expected 1 to 1000 entrypoints, got {}", entrypoints.len())));
+        return Err(Error::invalid(
+            "entrypoints",
+            format!("expected 1 to 1000 entrypoints, got {}", entrypoints.len()),
+        ));
     }
     let mut checked = BTreeMap::new();
     for (i, entrypoint) in entrypoints.into_iter().enumerate() {
-        let parsed = EntrypointName::parse(&entrypoint.name).map_err(|error| error.within(&format!("entrypoints[{i}].name")));
-        let Some(name) = wrong.check(parsed)? else { continue };
+        let parsed = EntrypointName::parse(&entrypoint.name)
+            .map_err(|error| error.within(&format!("entrypoints[{i}].name")));
+        let Some(name) = wrong.check(parsed)? else {
+            continue;
+        };
         let field = format!("{}.{}.{}", name.application, name.version, name.entrypoint);
         one(&field, &entrypoint, &mut wrong);
-        if checked.insert(name, Entrypoint { update_time: None, ..entrypoint }).is_some() {
+        if checked
+            .insert(
+                name,
+                Entrypoint {
+                    update_time: None,
+                    ..entrypoint
+                },
+            )
+            .is_some()
+        {
             wrong.add(field, "is there twice");
         }
     }
@@ -36,7 +56,13 @@ pub(crate) fn check(entrypoints: Vec<Entrypoint>) -> Result<BTreeMap<EntrypointN
 
 fn one(field: &str, entrypoint: &Entrypoint, wrong: &mut Violations) {
     if entrypoint.encoded_len() > MAX_ENCODED {
-        wrong.add(field, format!("expected a definition of at most 64 KiB, got {} KiB", entrypoint.encoded_len() / 1024));
+        wrong.add(
+            field,
+            format!(
+                "expected a definition of at most 64 KiB, got {} KiB",
+                entrypoint.encoded_len() / 1024
+            ),
+        );
     }
     match &entrypoint.app {
         Some(app) => command(field, app, entrypoint, wrong),
@@ -48,15 +74,32 @@ fn one(field: &str, entrypoint: &Entrypoint, wrong: &mut Violations) {
     if let Some(resources) = &entrypoint.resources {
         resources::check(&format!("{field}.resources"), resources, wrong);
     }
-    params::check_specs(&format!("{field}.parameters"), &entrypoint.parameters, wrong);
+    params::check_specs(
+        &format!("{field}.parameters"),
+        &entrypoint.parameters,
+        wrong,
+    );
 }
 
 fn command(field: &str, app: &AppSpec, entrypoint: &Entrypoint, wrong: &mut Violations) {
     if !(1..=256).contains(&app.cmd.len()) {
-        wrong.add(format!("{field}.app.cmd"), format!("expected the program and its arguments, 1 to 256, got {}", app.cmd.len()));
+        wrong.add(
+            format!("{field}.app.cmd"),
+            format!(
+                "expected the program and its arguments, 1 to 256, got {}",
+                app.cmd.len()
+            ),
+        );
     }
-    if app.cmd.first().is_some_and(|program| program.is_empty() || program.starts_with("{params.")) {
-        wrong.add(format!("{field}.app.cmd[0]"), "expected the name or the path of a program");
+    if app
+        .cmd
+        .first()
+        .is_some_and(|program| program.is_empty() || program.starts_with("{params."))
+    {
+        wrong.add(
+            format!("{field}.app.cmd[0]"),
+            "expected the name or the path of a program",
+        );
     }
     for (i, argument) in app.cmd.iter().enumerate() {
         let field = format!("{field}.app.cmd[{i}]");
@@ -65,10 +108,19 @@ fn command(field: &str, app: &AppSpec, entrypoint: &Entrypoint, wrong: &mut Viol
         } else if let Some(name) = params::placeholder(argument) {
             if !entrypoint.parameters.contains_key(name) {
                 let known = near::known(name, entrypoint.parameters.keys().map(String::as_str));
-                wrong.add(field, format!("there is no parameter {}{known}", quote(name)));
+                wrong.add(
+                    field,
+                    format!("there is no parameter {}{known}", quote(name)),
+                );
             }
         } else if argument.contains("{params.") {
-            wrong.add(field, format!("a placeholder must be a whole argument such as `{{params.NAME}}`, got {}", quote(argument)));
+            wrong.add(
+                field,
+                format!(
+                    "a placeholder must be a whole argument such as `{{params.NAME}}`, got {}",
+                    quote(argument)
+                ),
+            );
         }
     }
     for (i, name) in app.env.iter().enumerate() {
@@ -76,41 +128,82 @@ fn command(field: &str, app: &AppSpec, entrypoint: &Entrypoint, wrong: &mut Viol
             && name.len() <= 128
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !legal {
-            wrong.add(format!("{field}.app.env[{i}]"), format!("expected a name of letters, digits and `_`, got {}", quote(name)));
+            wrong.add(
+                format!("{field}.app.env[{i}]"),
+                format!(
+                    "expected a name of letters, digits and `_`, got {}",
+                    quote(name)
+                ),
+            );
         } else if OURS.contains(&name.as_str()) || name.starts_with("GRANARY_") {
-            wrong.add(format!("{field}.app.env[{i}]"), format!("{name} is set by the worker and cannot be a job's"));
+            wrong.add(
+                format!("{field}.app.env[{i}]"),
+                format!("{name} is set by the worker and cannot be a job's"),
+            );
         }
     }
 }
 
 fn folders(field: &str, handler: &HandlerSpec, wrong: &mut Violations) {
-    let down = handler.files_down.iter().map(|(key, folder)| (format!("{field}.handler.files_down.{key}"), folder));
-    let up = handler.files_up.iter().map(|(key, folder)| (format!("{field}.handler.files_up.{key}"), folder));
+    let down = handler
+        .files_down
+        .iter()
+        .map(|(key, folder)| (format!("{field}.handler.files_down.{key}"), folder));
+    let up = handler
+        .files_up
+        .iter()
+        .map(|(key, folder)| (format!("{field}.handler.files_up.{key}"), folder));
     let mut seen: Vec<(String, &str)> = Vec::new();
     for (field, folder) in down.chain(up) {
         if let Err(error) = path::check(folder) {
-            wrong.add(&field, error.to_string().trim_start_matches("path: ").to_owned());
+            wrong.add(
+                &field,
+                error.to_string().trim_start_matches("path: ").to_owned(),
+            );
             continue;
         }
         // One folder for two things, or one within another, would mix what came with what goes.
         if let Some((other, _)) = seen.iter().find(|(_, there)| overlap(there, folder)) {
-            wrong.add(&field, format!("the folder {} overlaps with that of {other}", quote(folder)));
+            wrong.add(
+                &field,
+                format!("the folder {} overlaps with that of {other}", quote(folder)),
+            );
         }
         seen.push((field, folder));
     }
-    for key in handler.files_up.keys().filter(|key| !KINDS.contains(&key.as_str())) {
-        wrong.add(format!("{field}.handler.files_up.{key}"), "expected output, artifact or log");
+    for key in handler
+        .files_up
+        .keys()
+        .filter(|key| !KINDS.contains(&key.as_str()))
+    {
+        wrong.add(
+            format!("{field}.handler.files_up.{key}"),
+            "expected output, artifact or log",
+        );
     }
     for key in handler.files_down.keys() {
-        let legal = (1..=63).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        let legal = (1..=63).contains(&key.len())
+            && key
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
         if !legal {
-            wrong.add(format!("{field}.handler.files_down"), format!("expected keys of 1 to 63 letters, digits, `_` and `-`, got {}", quote(key)));
+            wrong.add(
+                format!("{field}.handler.files_down"),
+                format!(
+                    "expected keys of 1 to 63 letters, digits, `_` and `-`, got {}",
+                    quote(key)
+                ),
+            );
         }
     }
 }
 
 fn overlap(a: &str, b: &str) -> bool {
-    let within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let within = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     within(a, b) || within(b, a)
 }
 

@@ -35,14 +35,23 @@ const KEPT: usize = 1000;
 
 impl Definitions {
     /// The definition with a digest.
-    pub(crate) async fn get(&self, db: &impl ConnectionTrait, digest: &str) -> Result<Arc<Definition>> {
+    pub(crate) async fn get(
+        &self,
+        db: &impl ConnectionTrait,
+        digest: &str,
+    ) -> Result<Arc<Definition>> {
         if let Some(found) = self.0.lock().get(digest) {
             return Ok(found.clone());
         }
-        let missing = || Error::internal("reading an entrypoint", format!("no definition {digest}"));
+        let missing =
+            || Error::internal("reading an entrypoint", format!("no definition {digest}"));
         let body = store::definition(db, digest).await?.ok_or_else(missing)?;
-        let entrypoint = Entrypoint::decode(body.as_slice()).map_err(|error| Error::internal("reading an entrypoint", error))?;
-        let definition = Arc::new(Definition { digest: digest.to_owned(), entrypoint });
+        let entrypoint = Entrypoint::decode(body.as_slice())
+            .map_err(|error| Error::internal("reading an entrypoint", error))?;
+        let definition = Arc::new(Definition {
+            digest: digest.to_owned(),
+            entrypoint,
+        });
         let mut kept = self.0.lock();
         if kept.len() >= KEPT {
             kept.pop_first();
@@ -53,27 +62,48 @@ impl Definitions {
 }
 
 /// Replaces the catalogue, or only says what would change.
-pub(crate) async fn apply(db: &Db, now: i64, entrypoints: Vec<Entrypoint>, validate_only: bool) -> Result<ApplyCatalogResponse> {
+pub(crate) async fn apply(
+    db: &Db,
+    now: i64,
+    entrypoints: Vec<Entrypoint>,
+    validate_only: bool,
+) -> Result<ApplyCatalogResponse> {
     let wanted = check::check(entrypoints)?;
     let tx = db.begin().await?;
     db::serialize(&tx, CATALOG_LOCK).await?;
-    let there: BTreeMap<String, store::Entry> =
-        store::list(&tx, None, None, "", i64::MAX).await?.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+    let there: BTreeMap<String, store::Entry> = store::list(&tx, None, None, "", i64::MAX)
+        .await?
+        .into_iter()
+        .map(|entry| (entry.name.clone(), entry))
+        .collect();
     let mut answer = ApplyCatalogResponse::default();
     let (mut changed, mut definitions) = (Vec::new(), Vec::new());
     for (name, entrypoint) in &wanted {
         let body = entrypoint.encode_to_vec();
-        let digest: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String = Sha256::digest(&body)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         match there.get(&entrypoint.name) {
             Some(entry) if entry.digest == digest => continue,
             Some(_) => answer.updated.push(name.to_string()),
             None => answer.created.push(name.to_string()),
         }
-        changed.push((name.clone(), store::Entry { name: name.to_string(), digest: digest.clone(), updated: now }));
+        changed.push((
+            name.clone(),
+            store::Entry {
+                name: name.to_string(),
+                digest: digest.clone(),
+                updated: now,
+            },
+        ));
         definitions.push((digest, body));
     }
     let kept: std::collections::BTreeSet<String> = wanted.keys().map(ToString::to_string).collect();
-    answer.removed = there.into_keys().filter(|name| !kept.contains(name)).collect();
+    answer.removed = there
+        .into_keys()
+        .filter(|name| !kept.contains(name))
+        .collect();
     if validate_only {
         return Ok(answer);
     }
@@ -88,9 +118,16 @@ pub(crate) async fn apply(db: &Db, now: i64, entrypoints: Vec<Entrypoint>, valid
 const CATALOG_LOCK: i64 = 0x6361_7461;
 
 /// What the catalogue now has under a name, and when that was applied. The error names what there is.
-pub(crate) async fn find(db: &Db, definitions: &Definitions, name: &EntrypointName) -> Result<(Arc<Definition>, i64)> {
+pub(crate) async fn find(
+    db: &Db,
+    definitions: &Definitions,
+    name: &EntrypointName,
+) -> Result<(Arc<Definition>, i64)> {
     if let Some(entry) = store::find(db.reader(), name).await? {
-        return Ok((definitions.get(db.reader(), &entry.digest).await?, entry.updated));
+        return Ok((
+            definitions.get(db.reader(), &entry.digest).await?,
+            entry.updated,
+        ));
     }
     let all = store::list(db.reader(), None, None, "", i64::MAX).await?;
     let text = name.to_string();
@@ -99,14 +136,21 @@ pub(crate) async fn find(db: &Db, definitions: &Definitions, name: &EntrypointNa
 }
 
 /// An entrypoint for a caller.
-pub(crate) async fn get(db: &Db, definitions: &Definitions, name: &EntrypointName) -> Result<Entrypoint> {
+pub(crate) async fn get(
+    db: &Db,
+    definitions: &Definitions,
+    name: &EntrypointName,
+) -> Result<Entrypoint> {
     let (definition, updated) = find(db, definitions, name).await?;
     Ok(shown(&definition, updated))
 }
 
 fn shown(definition: &Definition, updated: i64) -> Entrypoint {
     let update_time = Some(convert::timestamp(clock::from_micros(updated)));
-    Entrypoint { update_time, ..definition.entrypoint.clone() }
+    Entrypoint {
+        update_time,
+        ..definition.entrypoint.clone()
+    }
 }
 
 /// A page of entrypoints.
@@ -123,7 +167,14 @@ pub(crate) async fn list(
     let question = ["entrypoints", parent];
     let after: String = page::decode(&question, page_token)?.unwrap_or_default();
     let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
-    let mut entries = store::list(db.reader(), scope.application.as_deref(), scope.version.as_deref(), &after, limit).await?;
+    let mut entries = store::list(
+        db.reader(),
+        scope.application.as_deref(),
+        scope.version.as_deref(),
+        &after,
+        limit,
+    )
+    .await?;
     let more = entries.len() > size;
     entries.truncate(size);
     let next_page_token = match entries.last() {
@@ -135,7 +186,10 @@ pub(crate) async fn list(
         let definition = definitions.get(db.reader(), &entry.digest).await?;
         entrypoints.push(shown(&definition, entry.updated));
     }
-    Ok(ListEntrypointsResponse { entrypoints, next_page_token })
+    Ok(ListEntrypointsResponse {
+        entrypoints,
+        next_page_token,
+    })
 }
 
 struct Scope {
@@ -147,14 +201,28 @@ impl Scope {
     fn parse(parent: &str) -> Result<Self> {
         let wrong = || {
             let got = granary_core::name::quote(parent);
-            Error::invalid("", format!("expected a name like applications/{{application}}/versions/{{version}}, either of them `-` for all, got {got}"))
+            Error::invalid(
+                "",
+                format!(
+                    "expected a name like applications/{{application}}/versions/{{version}}, either of them `-` for all, got {got}"
+                ),
+            )
         };
         let rest = parent.strip_prefix("applications/").ok_or_else(wrong)?;
         let (application, version) = rest.split_once("/versions/").ok_or_else(wrong)?;
         // `-` is no id: any legal one stands in for it while the rest is checked.
-        let or = |id: &str| if id == "-" { "x".to_owned() } else { id.to_owned() };
+        let or = |id: &str| {
+            if id == "-" {
+                "x".to_owned()
+            } else {
+                id.to_owned()
+            }
+        };
         EntrypointName::new(or(application), or(version), "x").map_err(|_| wrong())?;
         let one = |id: &str| (id != "-").then(|| id.to_owned());
-        Ok(Self { application: one(application), version: one(version) })
+        Ok(Self {
+            application: one(application),
+            version: one(version),
+        })
     }
 }

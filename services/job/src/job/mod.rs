@@ -40,7 +40,8 @@ pub(crate) async fn create(inner: &Inner, author: &str, request: CreateJobReques
         return show::one(core.db.reader(), row).await;
     }
     let asked = required("job", request.job)?;
-    let entrypoint = EntrypointName::parse(&asked.entrypoint).map_err(|error| error.within("entrypoint"))?;
+    let entrypoint =
+        EntrypointName::parse(&asked.entrypoint).map_err(|error| error.within("entrypoint"))?;
     let name = job_name(&project, &request.job_id, request_id.as_deref())?;
     inner.metadata.project(&project).await?;
     let (definition, _) = catalog::find(&core.db, &core.definitions, &entrypoint).await?;
@@ -86,7 +87,10 @@ pub(crate) async fn insert(core: &Core, jobs: Vec<New>) -> Result<Vec<Result<boo
         core.hub.queue_changed();
     }
     // Of two with one name the first one went in.
-    Ok(jobs.iter().map(|job| Ok(inserted.remove(&job.name))).collect())
+    Ok(jobs
+        .iter()
+        .map(|job| Ok(inserted.remove(&job.name)))
+        .collect())
 }
 
 async fn existing(core: &Core, new: &New) -> Result<Job> {
@@ -106,8 +110,12 @@ fn check_request_id(text: &str) -> Result<Option<String>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let uuid = uuid::Uuid::parse_str(text)
-        .map_err(|_| Error::invalid("request_id", format!("expected a UUID, got {}", granary_core::name::quote(text))))?;
+    let uuid = uuid::Uuid::parse_str(text).map_err(|_| {
+        Error::invalid(
+            "request_id",
+            format!("expected a UUID, got {}", granary_core::name::quote(text)),
+        )
+    })?;
     Ok(Some(uuid.to_string()))
 }
 
@@ -129,7 +137,9 @@ fn job_name(project: &ProjectName, wanted: &str, request_id: Option<&str>) -> Re
 
 /// The row of a job.
 pub(crate) async fn row(core: &Core, name: &JobName) -> Result<Row> {
-    store::find(core.db.reader(), name).await?.ok_or_else(|| Error::not_found(name))
+    store::find(core.db.reader(), name)
+        .await?
+        .ok_or_else(|| Error::not_found(name))
 }
 
 /// One job.
@@ -143,7 +153,10 @@ pub(crate) async fn list(core: &Core, request: &ListJobsRequest) -> Result<ListJ
     let size = page::size(request.page_size)? as usize;
     let state = match request.state {
         0 => None,
-        wire => Some(State::from_stored(wire.into()).map_err(|_| Error::invalid("state", "expected a state of jobs"))?),
+        wire => Some(
+            State::from_stored(wire.into())
+                .map_err(|_| Error::invalid("state", "expected a state of jobs"))?,
+        ),
     };
     let question = ["jobs", &request.parent, &request.state.to_string()];
     let mut before: Option<i64> = page::decode(&question, &request.page_token)?;
@@ -152,7 +165,8 @@ pub(crate) async fn list(core: &Core, request: &ListJobsRequest) -> Result<ListJ
     loop {
         let limit = ROWS_AT_ONCE.min(size - response.jobs.len());
         // One more than asked for tells whether there is a next page.
-        let mut rows = store::list(core.db.reader(), &project.project, state, before, limit + 1).await?;
+        let mut rows =
+            store::list(core.db.reader(), &project.project, state, before, limit + 1).await?;
         let mut more = rows.len() > limit;
         rows.truncate(limit);
         let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
@@ -166,7 +180,10 @@ pub(crate) async fn list(core: &Core, request: &ListJobsRequest) -> Result<ListJ
             response.jobs.push(job);
         }
         let full = response.jobs.len() >= size || bytes > PAGE_BYTES;
-        if more && full && let Some(before) = before {
+        if more
+            && full
+            && let Some(before) = before
+        {
             response.next_page_token = page::encode(&question, &before)?;
         }
         if full || !more {
@@ -192,7 +209,15 @@ pub(crate) async fn cancel(core: &Core, name: &JobName) -> Result<Job> {
 }
 
 fn ask_to_end(row: &mut Row, now: i64) -> Result<()> {
-    let ended = |_| Error::precondition(&row.name, format!("it has already ended: {}", JobState::from(row.state).as_str_name()));
+    let ended = |_| {
+        Error::precondition(
+            &row.name,
+            format!(
+                "it has already ended: {}",
+                JobState::from(row.state).as_str_name()
+            ),
+        )
+    };
     row.state = row.state.next(Event::CancelAsked).map_err(ended)?;
     row.cancel = true;
     if row.state.has_ended() {

@@ -27,38 +27,68 @@ impl Reference {
     fn parse(text: &str, project: &str) -> Result<Self> {
         let parsed = SnapshotName::parse(text)
             .map(|name| (name.project.clone(), Self::Snapshot(name)))
-            .or_else(|_| SessionName::parse(text).map(|name| (name.project.clone(), Self::Session(name))))
-            .or_else(|_| AssetName::parse(text).map(|name| (name.project.clone(), Self::Asset(name))))
-            .or_else(|_| DatasetName::parse(text).map(|name| (name.project.clone(), Self::Dataset(name))))
+            .or_else(|_| {
+                SessionName::parse(text).map(|name| (name.project.clone(), Self::Session(name)))
+            })
+            .or_else(|_| {
+                AssetName::parse(text).map(|name| (name.project.clone(), Self::Asset(name)))
+            })
+            .or_else(|_| {
+                DatasetName::parse(text).map(|name| (name.project.clone(), Self::Dataset(name)))
+            })
             .or_else(|_| JobName::parse(text).map(|name| (name.project.clone(), Self::Job(name))));
         match parsed {
             Ok((of, reference)) if of == project => Ok(reference),
-            Ok(_) => Err(Error::invalid("", format!("expected something of the project {project}, got {}", quote(text)))),
-            Err(_) => {
-                Err(Error::invalid("", format!("expected the name of a snapshot, session, asset, dataset or job, got {}", quote(text))))
-            }
+            Ok(_) => Err(Error::invalid(
+                "",
+                format!(
+                    "expected something of the project {project}, got {}",
+                    quote(text)
+                ),
+            )),
+            Err(_) => Err(Error::invalid(
+                "",
+                format!(
+                    "expected the name of a snapshot, session, asset, dataset or job, got {}",
+                    quote(text)
+                ),
+            )),
         }
     }
 }
 
 /// Pins the inputs of a job.
-pub(crate) async fn inputs(core: &Core, metadata: &Metadata, name: &JobName, inputs: &[Input]) -> Result<Vec<Input>> {
+pub(crate) async fn inputs(
+    core: &Core,
+    metadata: &Metadata,
+    name: &JobName,
+    inputs: &[Input],
+) -> Result<Vec<Input>> {
     let mut parsed = Vec::new();
     let mut wrong = granary_core::error::Violations::default();
     for (i, input) in inputs.iter().enumerate() {
         for (j, text) in input.references.iter().enumerate() {
             let field = format!("inputs[{i}].references[{j}]");
-            let reference = Reference::parse(text, &name.project).map_err(|error| error.within(&field));
+            let reference =
+                Reference::parse(text, &name.project).map_err(|error| error.within(&field));
             parsed.extend(wrong.check(reference)?.map(|reference| (i, reference)));
         }
     }
     wrong.finish()?;
     let pinned: Vec<(usize, String)> = stream::iter(parsed)
-        .map(|(i, reference)| async move { Ok::<_, Error>((i, one(core, metadata, name, &reference).await?)) })
+        .map(|(i, reference)| async move {
+            Ok::<_, Error>((i, one(core, metadata, name, &reference).await?))
+        })
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
-    let mut inputs: Vec<Input> = inputs.iter().map(|input| Input { pinned: Vec::new(), ..input.clone() }).collect();
+    let mut inputs: Vec<Input> = inputs
+        .iter()
+        .map(|input| Input {
+            pinned: Vec::new(),
+            ..input.clone()
+        })
+        .collect();
     for (i, name) in pinned {
         if let Some(input) = inputs.get_mut(i)
             && !input.pinned.contains(&name)
@@ -69,7 +99,12 @@ pub(crate) async fn inputs(core: &Core, metadata: &Metadata, name: &JobName, inp
     Ok(inputs)
 }
 
-async fn one(core: &Core, metadata: &Metadata, job: &JobName, reference: &Reference) -> Result<String> {
+async fn one(
+    core: &Core,
+    metadata: &Metadata,
+    job: &JobName,
+    reference: &Reference,
+) -> Result<String> {
     match reference {
         Reference::Snapshot(name) => metadata.snapshot(name).await.map(|()| name.to_string()),
         Reference::Session(name) => metadata.session(name).await.map(|()| name.to_string()),
@@ -80,21 +115,37 @@ async fn one(core: &Core, metadata: &Metadata, job: &JobName, reference: &Refere
 }
 
 async fn artifacts(core: &Core, name: &JobName) -> Result<String> {
-    let row = store::jobs::find(core.db.reader(), name).await?.ok_or_else(|| Error::not_found(name))?;
+    let row = store::jobs::find(core.db.reader(), name)
+        .await?
+        .ok_or_else(|| Error::not_found(name))?;
     if row.state != State::Succeeded {
-        return Err(Error::precondition(name, "it has not succeeded: wait until it has, or use the artifacts of another job"));
+        return Err(Error::precondition(
+            name,
+            "it has not succeeded: wait until it has, or use the artifacts of another job",
+        ));
     }
-    let made = Job::decode(row.outputs.as_slice()).map_err(|error| Error::internal("reading the outputs of a job", error))?;
+    let made = Job::decode(row.outputs.as_slice())
+        .map_err(|error| Error::internal("reading the outputs of a job", error))?;
     let artifacts = made.outputs.get("artifact").cloned();
-    artifacts.ok_or_else(|| Error::precondition(name, "it made no artifacts: use the artifacts of another job"))
+    artifacts.ok_or_else(|| {
+        Error::precondition(
+            name,
+            "it made no artifacts: use the artifacts of another job",
+        )
+    })
 }
 
 // The same job asked for again must meet the snapshot that it made the first time.
 fn freeze_request(job: &JobName, dataset: &DatasetName) -> String {
     let digest = Sha256::digest(format!("{job} {dataset}"));
     let mut bytes = [0; 16];
-    bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    bytes
+        .iter_mut()
+        .zip(digest)
+        .for_each(|(to, from)| *to = from);
+    uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .to_string()
 }
 
 #[cfg(test)]
@@ -104,12 +155,29 @@ mod tests {
     #[test]
     fn references_are_told_apart_and_stay_in_their_project() {
         let parse = |text: &str| Reference::parse(text, "p");
-        assert!(matches!(parse("projects/p/datasets/d/snapshots/s"), Ok(Reference::Snapshot(_))));
-        assert!(matches!(parse("projects/p/datasets/d/sessions/2021_02"), Ok(Reference::Session(_))));
-        assert!(matches!(parse("projects/p/datasets/d/assets/a"), Ok(Reference::Asset(_))));
-        assert!(matches!(parse("projects/p/datasets/d"), Ok(Reference::Dataset(_))));
+        assert!(matches!(
+            parse("projects/p/datasets/d/snapshots/s"),
+            Ok(Reference::Snapshot(_))
+        ));
+        assert!(matches!(
+            parse("projects/p/datasets/d/sessions/2021_02"),
+            Ok(Reference::Session(_))
+        ));
+        assert!(matches!(
+            parse("projects/p/datasets/d/assets/a"),
+            Ok(Reference::Asset(_))
+        ));
+        assert!(matches!(
+            parse("projects/p/datasets/d"),
+            Ok(Reference::Dataset(_))
+        ));
         assert!(matches!(parse("projects/p/jobs/j"), Ok(Reference::Job(_))));
-        assert!(parse("projects/q/jobs/j").unwrap_err().to_string().contains("of the project p"));
+        assert!(
+            parse("projects/q/jobs/j")
+                .unwrap_err()
+                .to_string()
+                .contains("of the project p")
+        );
         assert!(parse("projects/p").is_err());
     }
 
@@ -117,7 +185,13 @@ mod tests {
     fn freezing_for_the_same_job_is_the_same_request() {
         let job = |id| JobName::new("p", id).unwrap();
         let dataset = DatasetName::new("p", "d").unwrap();
-        assert_eq!(freeze_request(&job("a"), &dataset), freeze_request(&job("a"), &dataset));
-        assert_ne!(freeze_request(&job("a"), &dataset), freeze_request(&job("b"), &dataset));
+        assert_eq!(
+            freeze_request(&job("a"), &dataset),
+            freeze_request(&job("a"), &dataset)
+        );
+        assert_ne!(
+            freeze_request(&job("a"), &dataset),
+            freeze_request(&job("b"), &dataset)
+        );
     }
 }

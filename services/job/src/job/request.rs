@@ -29,40 +29,83 @@ pub(crate) fn check(job: Job, entrypoint: &Entrypoint) -> Result<Job> {
         parameters,
         env: job.env,
         priority: job.priority,
-        resources: Some(resources::merge(job.resources.as_ref(), entrypoint.resources.as_ref())),
+        resources: Some(resources::merge(
+            job.resources.as_ref(),
+            entrypoint.resources.as_ref(),
+        )),
         ..Job::default()
     })
 }
 
 fn inputs(inputs: &[Input], entrypoint: &Entrypoint, wrong: &mut Violations) {
     let none = BTreeMap::new();
-    let folders = entrypoint.handler.as_ref().map_or(&none, |handler| &handler.files_down);
-    if inputs.iter().map(|input| input.references.len()).sum::<usize>() > MAX_REFERENCES {
-        wrong.add("inputs", "expected at most 1000 references: freeze what is needed as a snapshot, and give that");
+    let folders = entrypoint
+        .handler
+        .as_ref()
+        .map_or(&none, |handler| &handler.files_down);
+    if inputs
+        .iter()
+        .map(|input| input.references.len())
+        .sum::<usize>()
+        > MAX_REFERENCES
+    {
+        wrong.add(
+            "inputs",
+            "expected at most 1000 references: freeze what is needed as a snapshot, and give that",
+        );
     }
     for (i, input) in inputs.iter().enumerate() {
         let field = format!("inputs[{i}].mapping");
         if !folders.contains_key(&input.mapping) {
             let known = near::known(&input.mapping, folders.keys().map(String::as_str));
-            wrong.add(field, format!("the entrypoint takes no input {}{known}", quote(&input.mapping)));
-        } else if inputs.iter().take(i).any(|other| other.mapping == input.mapping) {
-            wrong.add(field, format!("{} is there twice: put all references into one input", quote(&input.mapping)));
+            wrong.add(
+                field,
+                format!(
+                    "the entrypoint takes no input {}{known}",
+                    quote(&input.mapping)
+                ),
+            );
+        } else if inputs
+            .iter()
+            .take(i)
+            .any(|other| other.mapping == input.mapping)
+        {
+            wrong.add(
+                field,
+                format!(
+                    "{} is there twice: put all references into one input",
+                    quote(&input.mapping)
+                ),
+            );
         }
         if input.references.is_empty() {
-            wrong.add(format!("inputs[{i}].references"), "expected at least one name of a snapshot, session, asset, dataset or job");
+            wrong.add(
+                format!("inputs[{i}].references"),
+                "expected at least one name of a snapshot, session, asset, dataset or job",
+            );
         }
     }
 }
 
 fn environment(env: &BTreeMap<String, String>, entrypoint: &Entrypoint, wrong: &mut Violations) {
-    let allowed = entrypoint.app.as_ref().map(|app| app.env.as_slice()).unwrap_or_default();
+    let allowed = entrypoint
+        .app
+        .as_ref()
+        .map(|app| app.env.as_slice())
+        .unwrap_or_default();
     for (name, value) in env {
         let field = format!("env.{name}");
         if !allowed.contains(name) {
             let known = near::known(name, allowed.iter().map(String::as_str));
-            wrong.add(field, format!("the entrypoint does not allow this variable{known}"));
+            wrong.add(
+                field,
+                format!("the entrypoint does not allow this variable{known}"),
+            );
         } else if value.contains('\0') || value.len() > MAX_VALUE_BYTES {
-            wrong.add(field, "expected at most 32 KiB of text without NUL characters");
+            wrong.add(
+                field,
+                "expected at most 32 KiB of text without NUL characters",
+            );
         }
     }
 }
@@ -76,21 +119,38 @@ mod tests {
     fn entrypoint() -> Entrypoint {
         Entrypoint {
             name: "applications/a/versions/v/entrypoints/e".into(),
-            app: Some(AppSpec { cmd: vec!["true".into()], env: vec!["SEED".into()] }),
-            handler: Some(HandlerSpec { files_down: BTreeMap::from([("data_ids".into(), "data".into())]), ..HandlerSpec::default() }),
+            app: Some(AppSpec {
+                cmd: vec!["true".into()],
+                env: vec!["SEED".into()],
+            }),
+            handler: Some(HandlerSpec {
+                files_down: BTreeMap::from([("data_ids".into(), "data".into())]),
+                ..HandlerSpec::default()
+            }),
             ..Entrypoint::default()
         }
     }
 
     fn input(mapping: &str, references: &[&str]) -> Input {
-        Input { mapping: mapping.into(), references: references.iter().map(ToString::to_string).collect(), pinned: Vec::new() }
+        Input {
+            mapping: mapping.into(),
+            references: references.iter().map(ToString::to_string).collect(),
+            pinned: Vec::new(),
+        }
     }
 
     #[test]
     fn everything_wrong_is_named_at_once() {
         let job = Job {
-            inputs: vec![input("data_id", &["x"]), input("data_ids", &[]), input("data_ids", &["x"])],
-            env: BTreeMap::from([("LD_PRELOAD".into(), "x".into()), ("SEED".into(), "a\0b".into())]),
+            inputs: vec![
+                input("data_id", &["x"]),
+                input("data_ids", &[]),
+                input("data_ids", &["x"]),
+            ],
+            env: BTreeMap::from([
+                ("LD_PRELOAD".into(), "x".into()),
+                ("SEED".into(), "a\0b".into()),
+            ]),
             priority: 6,
             ..Job::default()
         };
@@ -102,12 +162,19 @@ mod tests {
             "env.SEED: expected at most 32 KiB of text without NUL characters",
             "priority: expected 0 to 5, got 6",
         ];
-        assert_eq!(check(job, &entrypoint()).unwrap_err().to_string(), expected.join("; "));
+        assert_eq!(
+            check(job, &entrypoint()).unwrap_err().to_string(),
+            expected.join("; ")
+        );
     }
 
     #[test]
     fn what_the_caller_may_not_say_is_dropped() {
-        let job = Job { author: "somebody else".into(), state: 6, ..Job::default() };
+        let job = Job {
+            author: "somebody else".into(),
+            state: 6,
+            ..Job::default()
+        };
         let checked = check(job, &entrypoint()).unwrap();
         assert_eq!((checked.author.as_str(), checked.state), ("", 0));
         assert_eq!(checked.resources.unwrap().cpus, 1.0);

@@ -15,15 +15,24 @@ use crate::store::{
 
 /// Jobs with their attempts.
 pub(crate) async fn jobs(db: &impl ConnectionTrait, rows: &[Row]) -> Result<Vec<Job>> {
-    let tried: Vec<i64> = rows.iter().filter(|row| row.attempt > 0).map(|row| row.seq).collect();
+    let tried: Vec<i64> = rows
+        .iter()
+        .filter(|row| row.attempt > 0)
+        .map(|row| row.seq)
+        .collect();
     let mut attempts = attempts::of(db, &tried).await?;
-    rows.iter().map(|row| job(row, attempts.remove(&row.seq).unwrap_or_default())).collect()
+    rows.iter()
+        .map(|row| job(row, attempts.remove(&row.seq).unwrap_or_default()))
+        .collect()
 }
 
 /// One job with its attempts.
 pub(crate) async fn one(db: &impl ConnectionTrait, row: Row) -> Result<Job> {
     let shown = jobs(db, std::slice::from_ref(&row)).await?;
-    shown.into_iter().next().ok_or_else(|| Error::not_found(&row.name))
+    shown
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::not_found(&row.name))
 }
 
 fn job(row: &Row, ended: Vec<Ended>) -> Result<Job> {
@@ -33,8 +42,16 @@ fn job(row: &Row, ended: Vec<Ended>) -> Result<Job> {
     job.name = row.name.to_string();
     job.set_state(JobState::from(row.state));
     // The attempts are read after the row: one that has ended since is still shown as the row has it.
-    let known = if row.state.is_held() { row.attempt - 1 } else { row.attempt };
-    job.attempts = ended.into_iter().filter(|ended| ended.number <= known).map(attempt).collect();
+    let known = if row.state.is_held() {
+        row.attempt - 1
+    } else {
+        row.attempt
+    };
+    job.attempts = ended
+        .into_iter()
+        .filter(|ended| ended.number <= known)
+        .map(attempt)
+        .collect();
     if row.state.is_held() {
         job.attempts.push(Attempt {
             number: small(row.attempt),

@@ -87,11 +87,18 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let connection = manager.get_connection();
         let [key, text, bytes] = match manager.get_database_backend() {
-            DbBackend::Postgres => ["BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "TEXT COLLATE \"C\"", "BYTEA"],
+            DbBackend::Postgres => [
+                "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+                "TEXT COLLATE \"C\"",
+                "BYTEA",
+            ],
             _ => ["INTEGER PRIMARY KEY AUTOINCREMENT", "TEXT", "BLOB"],
         };
         for table in TABLES {
-            let sql = table.replace("{key}", key).replace("{text}", text).replace("{bytes}", bytes);
+            let sql = table
+                .replace("{key}", key)
+                .replace("{text}", text)
+                .replace("{bytes}", bytes);
             connection.execute_unprepared(&sql).await?;
         }
         Ok(())

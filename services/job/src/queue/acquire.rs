@@ -20,7 +20,12 @@ use crate::{
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Leases jobs to a worker; waits for one if there is none.
-pub(crate) async fn acquire(core: &Core, batcher: &Batcher<Fit, Vec<Lease>>, fit: Fit, wait: Duration) -> Result<Vec<Lease>> {
+pub(crate) async fn acquire(
+    core: &Core,
+    batcher: &Batcher<Fit, Vec<Lease>>,
+    fit: Fit,
+    wait: Duration,
+) -> Result<Vec<Lease>> {
     let until = tokio::time::Instant::now() + wait;
     let mut queue = core.hub.queue();
     loop {
@@ -70,9 +75,16 @@ async fn one(core: &Core, tx: &impl ConnectionTrait, fit: &Fit) -> Result<(Vec<L
     Ok((leases, seqs))
 }
 
-async fn lease(core: &Core, tx: &impl ConnectionTrait, row: &Row, fit: &Fit, (now, expires): (i64, i64)) -> Result<Lease> {
+async fn lease(
+    core: &Core,
+    tx: &impl ConnectionTrait,
+    row: &Row,
+    fit: &Fit,
+    (now, expires): (i64, i64),
+) -> Result<Lease> {
     let definition = core.definitions.get(tx, &row.definition).await?;
-    let mut job = Job::decode(row.spec.as_slice()).map_err(|error| granary_core::Error::internal("reading a job", error))?;
+    let mut job = Job::decode(row.spec.as_slice())
+        .map_err(|error| granary_core::Error::internal("reading a job", error))?;
     job.name = row.name.to_string();
     job.set_state(JobState::Assigned);
     let attempt = i32::try_from(row.attempt + 1).unwrap_or(i32::MAX);

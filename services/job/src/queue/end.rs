@@ -14,7 +14,10 @@ pub(crate) const MAX_FAULTS: i64 = 3;
 /// How many attempts there are at all: restarts of a worker do not count as faults, but a job that takes its worker down each time must end.
 const MAX_ATTEMPTS: i64 = 100;
 /// How long a job waits after each fault, so that a store that is down for a moment does not cost all attempts.
-const BACK_OFF: [std::time::Duration; 2] = [std::time::Duration::from_secs(1), std::time::Duration::from_secs(5)];
+const BACK_OFF: [std::time::Duration; 2] = [
+    std::time::Duration::from_secs(1),
+    std::time::Duration::from_secs(5),
+];
 
 /// How an attempt ended.
 #[derive(Clone, Debug)]
@@ -46,10 +49,16 @@ impl End {
 fn event(row: &Row, end: &End, faults: i64) -> Event {
     match end.failure {
         FailureClass::Unspecified => Event::Succeeded,
-        FailureClass::Application | FailureClass::Timeout | FailureClass::OutOfMemory => Event::Failed,
+        FailureClass::Application | FailureClass::Timeout | FailureClass::OutOfMemory => {
+            Event::Failed
+        }
         FailureClass::Cancelled => Event::Cancelled,
         FailureClass::Infrastructure | FailureClass::LostLease if row.cancel => Event::Cancelled,
-        FailureClass::Infrastructure | FailureClass::LostLease if faults >= MAX_FAULTS || row.attempt >= MAX_ATTEMPTS => Event::Failed,
+        FailureClass::Infrastructure | FailureClass::LostLease
+            if faults >= MAX_FAULTS || row.attempt >= MAX_ATTEMPTS =>
+        {
+            Event::Failed
+        }
         FailureClass::Infrastructure | FailureClass::LostLease => Event::Returned,
     }
 }
@@ -63,8 +72,16 @@ pub(crate) fn apply(row: &mut Row, end: End, now: i64) -> Result<Ended, WrongSta
     if state == State::Queued {
         row.faults = faults;
         row.avoid = end.counts.then(|| worker.clone());
-        let pause = usize::try_from(faults - 1).ok().and_then(|n| BACK_OFF.get(n)).copied().unwrap_or_default();
-        row.ready = if end.counts { now.saturating_add(micros(pause)) } else { 0 };
+        let pause = usize::try_from(faults - 1)
+            .ok()
+            .and_then(|n| BACK_OFF.get(n))
+            .copied()
+            .unwrap_or_default();
+        row.ready = if end.counts {
+            now.saturating_add(micros(pause))
+        } else {
+            0
+        };
     } else {
         row.finished = Some(now);
     }
@@ -72,7 +89,11 @@ pub(crate) fn apply(row: &mut Row, end: End, now: i64) -> Result<Ended, WrongSta
         row.started = row.started.or(Some(acquired));
     }
     if !end.outputs.is_empty() {
-        row.outputs = Job { outputs: end.outputs, ..Job::default() }.encode_to_vec();
+        row.outputs = Job {
+            outputs: end.outputs,
+            ..Job::default()
+        }
+        .encode_to_vec();
     }
     row.state = state;
     row.expires = None;
@@ -120,15 +141,25 @@ mod tests {
     }
 
     fn end(failure: FailureClass, counts: bool) -> End {
-        End { failure, ..End::lost("", counts) }
+        End {
+            failure,
+            ..End::lost("", counts)
+        }
     }
 
     #[test]
     fn faults_of_the_program_are_final() {
-        for failure in [FailureClass::Application, FailureClass::Timeout, FailureClass::OutOfMemory] {
+        for failure in [
+            FailureClass::Application,
+            FailureClass::Timeout,
+            FailureClass::OutOfMemory,
+        ] {
             let mut row = running();
             apply(&mut row, end(failure, true), 7).unwrap();
-            assert_eq!((row.state, row.finished, row.worker, row.expires), (State::Failed, Some(7), None, None));
+            assert_eq!(
+                (row.state, row.finished, row.worker, row.expires),
+                (State::Failed, Some(7), None, None)
+            );
         }
     }
 
@@ -137,9 +168,16 @@ mod tests {
         let mut row = running();
         for faults in 1..=2 {
             let ended = apply(&mut row, end(FailureClass::Infrastructure, true), 7).unwrap();
-            assert_eq!((row.state, row.faults, row.avoid.as_deref()), (State::Queued, faults, Some("w")));
+            assert_eq!(
+                (row.state, row.faults, row.avoid.as_deref()),
+                (State::Queued, faults, Some("w"))
+            );
             assert!(row.ready > 7 && ended.worker == "w");
-            row = Row { state: State::Assigned, worker: Some("w".into()), ..row };
+            row = Row {
+                state: State::Assigned,
+                worker: Some("w".into()),
+                ..row
+            };
         }
         apply(&mut row, end(FailureClass::LostLease, true), 7).unwrap();
         assert_eq!(row.state, State::Failed);
@@ -147,21 +185,41 @@ mod tests {
 
     #[test]
     fn restarts_of_a_worker_do_not_count_but_are_not_endless() {
-        let mut row = Row { attempt: 50, faults: 2, ..running() };
+        let mut row = Row {
+            attempt: 50,
+            faults: 2,
+            ..running()
+        };
         apply(&mut row, End::lost("restarted", false), 7).unwrap();
-        assert_eq!((row.state, row.faults, row.ready, row.avoid), (State::Queued, 2, 0, None));
-        let mut row = Row { attempt: 100, ..running() };
+        assert_eq!(
+            (row.state, row.faults, row.ready, row.avoid),
+            (State::Queued, 2, 0, None)
+        );
+        let mut row = Row {
+            attempt: 100,
+            ..running()
+        };
         apply(&mut row, End::lost("restarted", false), 7).unwrap();
         assert_eq!(row.state, State::Failed);
     }
 
     #[test]
     fn who_wanted_it_to_end_gets_that_whatever_happens_to_the_worker() {
-        let mut row = Row { cancel: true, ..running() };
+        let mut row = Row {
+            cancel: true,
+            ..running()
+        };
         apply(&mut row, End::lost("lost", true), 7).unwrap();
         assert_eq!(row.state, State::Cancelled);
-        let mut row = Row { cancel: true, ..running() };
+        let mut row = Row {
+            cancel: true,
+            ..running()
+        };
         apply(&mut row, end(FailureClass::Unspecified, true), 7).unwrap();
-        assert_eq!(row.state, State::Succeeded, "it ended before it was stopped");
+        assert_eq!(
+            row.state,
+            State::Succeeded,
+            "it ended before it was stopped"
+        );
     }
 }

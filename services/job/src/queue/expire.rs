@@ -29,7 +29,14 @@ pub(crate) async fn tick(core: &Core) -> Result<()> {
             db::commit(tx).await?;
             break;
         }
-        give_back(core, tx, rows, &End::lost("the worker was not heard of in time", true), now).await?;
+        give_back(
+            core,
+            tx,
+            rows,
+            &End::lost("the worker was not heard of in time", true),
+            now,
+        )
+        .await?;
     }
     if store::any_delayed(core.db.reader()).await? {
         core.hub.queue_changed();
@@ -48,11 +55,24 @@ pub(crate) async fn restarted(core: &Core, worker: &workers::Row) -> Result<()> 
         if rows.is_empty() {
             return db::commit(tx).await;
         }
-        give_back(core, tx, rows, &End::lost("the worker was restarted", false), core.now()).await?;
+        give_back(
+            core,
+            tx,
+            rows,
+            &End::lost("the worker was restarted", false),
+            core.now(),
+        )
+        .await?;
     }
 }
 
-async fn give_back(core: &Core, tx: DatabaseTransaction, mut rows: Vec<Row>, end: &End, now: i64) -> Result<()> {
+async fn give_back(
+    core: &Core,
+    tx: DatabaseTransaction,
+    mut rows: Vec<Row>,
+    end: &End,
+    now: i64,
+) -> Result<()> {
     let mut ended = Vec::with_capacity(rows.len());
     for row in &mut rows {
         // A late word from the old lease must not be taken for a repeated one.
@@ -99,7 +119,9 @@ pub(crate) async fn watch(core: &Core) {
 async fn until_next(core: &Core) -> Result<Duration> {
     let now = core.now();
     let next = store::next_deadline(core.db.reader(), now).await?;
-    let left = next.map_or(micros(core.lease), |at| at.saturating_sub(now).clamp(0, micros(core.lease)));
+    let left = next.map_or(micros(core.lease), |at| {
+        at.saturating_sub(now).clamp(0, micros(core.lease))
+    });
     // A clock that stands still must not make this spin.
     Ok(Duration::from_micros(u64::try_from(left).unwrap_or(0)).max(Duration::from_millis(10)))
 }

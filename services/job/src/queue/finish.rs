@@ -32,15 +32,26 @@ pub(crate) struct Finish {
 impl Finish {
     pub(crate) fn parse(finish: JobFinish) -> Result<Self> {
         let claim = Claim::parse(&finish.job, finish.lease_number)?;
-        let failure = FailureClass::try_from(finish.failure).ok().filter(|failure| *failure != FailureClass::LostLease);
+        let failure = FailureClass::try_from(finish.failure)
+            .ok()
+            .filter(|failure| *failure != FailureClass::LostLease);
         let Some(failure) = failure else {
-            return Err(Error::invalid("failure", "expected why the attempt failed, as a worker can know it, or nothing"));
+            return Err(Error::invalid(
+                "failure",
+                "expected why the attempt failed, as a worker can know it, or nothing",
+            ));
         };
         if finish.handed_back && failure != FailureClass::Infrastructure {
-            return Err(Error::invalid("handed_back", "expected the failure INFRASTRUCTURE with it"));
+            return Err(Error::invalid(
+                "handed_back",
+                "expected the failure INFRASTRUCTURE with it",
+            ));
         }
         if finish.message.len() > MAX_MESSAGE {
-            return Err(Error::invalid("message", format!("expected at most 4 KiB, got {} bytes", finish.message.len())));
+            return Err(Error::invalid(
+                "message",
+                format!("expected at most 4 KiB, got {} bytes", finish.message.len()),
+            ));
         }
         check_outputs(&claim.job, &finish.outputs)?;
         Ok(Self {
@@ -66,7 +77,13 @@ fn check_outputs(job: &JobName, outputs: &BTreeMap<String, String>) -> Result<()
         }
         let name = SessionName::parse(session).map_err(|error| error.within(&field))?;
         if name.project != job.project {
-            return Err(Error::invalid(field, format!("expected a session of the job's project, got {}", quote(session))));
+            return Err(Error::invalid(
+                field,
+                format!(
+                    "expected a session of the job's project, got {}",
+                    quote(session)
+                ),
+            ));
         }
     }
     Ok(())
@@ -78,7 +95,10 @@ pub(crate) type Call = (String, Vec<Finish>);
 /// Takes the ends of several calls in one transaction; the state of each job after it.
 pub(crate) async fn take(core: &Core, calls: Vec<Call>) -> Result<Vec<Result<Vec<Result<State>>>>> {
     let now = core.now();
-    let names: BTreeSet<_> = calls.iter().flat_map(|(_, finishes)| finishes.iter().map(|finish| finish.claim.job.clone())).collect();
+    let names: BTreeSet<_> = calls
+        .iter()
+        .flat_map(|(_, finishes)| finishes.iter().map(|finish| finish.claim.job.clone()))
+        .collect();
     let tx = core.db.begin().await?;
     let mut rows = store::lock(&tx, &names).await?;
     let mut ended = Vec::new();
@@ -93,7 +113,10 @@ pub(crate) async fn take(core: &Core, calls: Vec<Call>) -> Result<Vec<Result<Vec
         db::commit(tx).await?;
         return Ok(answers);
     }
-    let changed: Vec<&Row> = rows.values().filter(|row| seqs.contains(&row.seq)).collect();
+    let changed: Vec<&Row> = rows
+        .values()
+        .filter(|row| seqs.contains(&row.seq))
+        .collect();
     store::save(&tx, &changed).await?;
     attempts::insert(&tx, &ended).await?;
     let returned = changed.iter().any(|row| row.state == State::Queued);
@@ -113,7 +136,9 @@ fn apply(
     now: i64,
     ended: &mut Vec<attempts::Ended>,
 ) -> Result<State> {
-    let row = rows.get_mut(&finish.claim.job).ok_or_else(|| Error::not_found(&finish.claim.job))?;
+    let row = rows
+        .get_mut(&finish.claim.job)
+        .ok_or_else(|| Error::not_found(&finish.claim.job))?;
     // This lease ended the job, or returned it, and nobody had it since: the worker repeats itself.
     if row.lease == finish.claim.lease && !row.state.is_held() && row.attempt > 0 {
         return Ok(row.state);
@@ -122,6 +147,9 @@ fn apply(
     if finish.end.failure == FailureClass::Cancelled && !row.cancel {
         return Err(Error::invalid("failure", "nobody cancelled the job"));
     }
-    ended.push(end::apply(row, finish.end, now).map_err(|_| lost(&finish.claim.job, finish.claim.lease))?);
+    ended.push(
+        end::apply(row, finish.end, now)
+            .map_err(|_| lost(&finish.claim.job, finish.claim.lease))?,
+    );
     Ok(row.state)
 }

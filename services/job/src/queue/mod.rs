@@ -19,7 +19,10 @@ pub(crate) struct Claim {
 
 impl Claim {
     pub(crate) fn parse(job: &str, lease: i64) -> Result<Self> {
-        Ok(Self { job: JobName::parse(job).map_err(|error| error.within("job"))?, lease })
+        Ok(Self {
+            job: JobName::parse(job).map_err(|error| error.within("job"))?,
+            lease,
+        })
     }
 }
 
@@ -32,5 +35,8 @@ fn held(row: &Row, claim: &Claim, worker: &str) -> Result<()> {
 }
 
 fn lost(job: &JobName, lease: i64) -> Error {
-    Error::precondition(job, format!("the lease {lease} is lost: stop the job and forget it"))
+    Error::precondition(
+        job,
+        format!("the lease {lease} is lost: stop the job and forget it"),
+    )
 }

@@ -25,7 +25,9 @@ pub(crate) struct Ended {
 /// Records attempts.
 pub(crate) async fn insert(db: &impl ConnectionTrait, attempts: &[Ended]) -> Result<()> {
     for chunk in attempts.chunks(MAX_VARIABLES / 9) {
-        let mut sql = Sql::new("INSERT INTO attempts (job, number, worker, started, finished, failure, message, exit_code, peak) VALUES ");
+        let mut sql = Sql::new(
+            "INSERT INTO attempts (job, number, worker, started, finished, failure, message, exit_code, peak) VALUES ",
+        );
         sql.rows(chunk.iter().map(|a| {
             vec![
                 a.job.into(),
@@ -45,13 +47,19 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, attempts: &[Ended]) -> Res
 }
 
 /// The attempts of jobs, in order.
-pub(crate) async fn of(db: &impl ConnectionTrait, jobs: &[i64]) -> Result<BTreeMap<i64, Vec<Ended>>> {
+pub(crate) async fn of(
+    db: &impl ConnectionTrait,
+    jobs: &[i64],
+) -> Result<BTreeMap<i64, Vec<Ended>>> {
     let mut found: BTreeMap<i64, Vec<Ended>> = BTreeMap::new();
     if jobs.is_empty() {
         return Ok(found);
     }
-    let mut sql = Sql::new("SELECT job, number, worker, started, finished, failure, message, exit_code, peak FROM attempts WHERE job IN (");
-    sql.list(jobs.iter().map(|job| (*job).into())).push(") ORDER BY job, number");
+    let mut sql = Sql::new(
+        "SELECT job, number, worker, started, finished, failure, message, exit_code, peak FROM attempts WHERE job IN (",
+    );
+    sql.list(jobs.iter().map(|job| (*job).into()))
+        .push(") ORDER BY job, number");
     for row in sql.all(db).await? {
         let ended = Ended {
             job: get(&row, "job")?,

@@ -15,11 +15,18 @@ pub(crate) struct Entry {
 }
 
 fn read(row: &QueryResult) -> Result<Entry> {
-    Ok(Entry { name: get(row, "name")?, digest: get(row, "digest")?, updated: get(row, "updated")? })
+    Ok(Entry {
+        name: get(row, "name")?,
+        digest: get(row, "digest")?,
+        updated: get(row, "updated")?,
+    })
 }
 
 /// One entrypoint.
-pub(crate) async fn find(db: &impl ConnectionTrait, name: &EntrypointName) -> Result<Option<Entry>> {
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    name: &EntrypointName,
+) -> Result<Option<Entry>> {
     let mut sql = Sql::new("SELECT name, digest, updated FROM entrypoints WHERE name = ");
     sql.bind(name.to_string());
     sql.one(db).await?.as_ref().map(read).transpose()
@@ -53,10 +60,17 @@ pub(crate) async fn definition(db: &impl ConnectionTrait, digest: &str) -> Resul
 }
 
 /// Stores definitions that are not there yet.
-pub(crate) async fn define(db: &impl ConnectionTrait, definitions: &[(String, Vec<u8>)]) -> Result<()> {
+pub(crate) async fn define(
+    db: &impl ConnectionTrait,
+    definitions: &[(String, Vec<u8>)],
+) -> Result<()> {
     for chunk in definitions.chunks(MAX_VARIABLES / 2) {
         let mut sql = Sql::new("INSERT INTO definitions (digest, body) VALUES ");
-        sql.rows(chunk.iter().map(|(digest, body)| vec![digest.clone().into(), body.clone().into()]));
+        sql.rows(
+            chunk
+                .iter()
+                .map(|(digest, body)| vec![digest.clone().into(), body.clone().into()]),
+        );
         sql.push(" ON CONFLICT DO NOTHING");
         sql.execute(db).await?;
     }
@@ -64,9 +78,14 @@ pub(crate) async fn define(db: &impl ConnectionTrait, definitions: &[(String, Ve
 }
 
 /// Adds entrypoints, or replaces them.
-pub(crate) async fn put(db: &impl ConnectionTrait, entries: &[(EntrypointName, Entry)]) -> Result<()> {
+pub(crate) async fn put(
+    db: &impl ConnectionTrait,
+    entries: &[(EntrypointName, Entry)],
+) -> Result<()> {
     for chunk in entries.chunks(MAX_VARIABLES / 5) {
-        let mut sql = Sql::new("INSERT INTO entrypoints (name, application, version, digest, updated) VALUES ");
+        let mut sql = Sql::new(
+            "INSERT INTO entrypoints (name, application, version, digest, updated) VALUES ",
+        );
         sql.rows(chunk.iter().map(|(name, entry)| {
             vec![
                 entry.name.clone().into(),
@@ -86,7 +105,8 @@ pub(crate) async fn put(db: &impl ConnectionTrait, entries: &[(EntrypointName, E
 pub(crate) async fn remove(db: &impl ConnectionTrait, names: &[String]) -> Result<()> {
     for chunk in names.chunks(MAX_VARIABLES) {
         let mut sql = Sql::new("DELETE FROM entrypoints WHERE name IN (");
-        sql.list(chunk.iter().map(|name| name.clone().into())).push(")");
+        sql.list(chunk.iter().map(|name| name.clone().into()))
+            .push(")");
         sql.execute(db).await?;
     }
     Ok(())

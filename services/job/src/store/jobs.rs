@@ -66,7 +66,11 @@ impl Row {
             log_end: get(row, "log_end")?,
             outputs: get(row, "outputs")?,
             created: get(row, "created")?,
-            spec: if with_spec { get(row, "spec")? } else { Vec::new() },
+            spec: if with_spec {
+                get(row, "spec")?
+            } else {
+                Vec::new()
+            },
         })
     }
 }
@@ -112,7 +116,10 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, jobs: &[New]) -> Result<BT
         }));
         sql.push(" ON CONFLICT DO NOTHING RETURNING project, job");
         for row in sql.all(db).await? {
-            inserted.insert(JobName::new(get::<String>(&row, "project")?, get::<String>(&row, "job")?)?);
+            inserted.insert(JobName::new(
+                get::<String>(&row, "project")?,
+                get::<String>(&row, "job")?,
+            )?);
         }
     }
     Ok(inserted)
@@ -120,16 +127,32 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, jobs: &[New]) -> Result<BT
 
 /// One job, with its spec.
 pub(crate) async fn find(db: &impl ConnectionTrait, name: &JobName) -> Result<Option<Row>> {
-    let mut sql = Sql::new(&format!("SELECT {COLUMNS}, spec FROM jobs WHERE project = "));
-    sql.bind(name.project.clone()).push(" AND job = ").bind(name.job.clone());
-    sql.one(db).await?.map(|row| Row::read(&row, true)).transpose()
+    let mut sql = Sql::new(&format!(
+        "SELECT {COLUMNS}, spec FROM jobs WHERE project = "
+    ));
+    sql.bind(name.project.clone())
+        .push(" AND job = ")
+        .bind(name.job.clone());
+    sql.one(db)
+        .await?
+        .map(|row| Row::read(&row, true))
+        .transpose()
 }
 
 /// The job that a request made, with its spec.
-pub(crate) async fn find_request(db: &impl ConnectionTrait, project: &str, request: &str) -> Result<Option<Row>> {
-    let mut sql = Sql::new(&format!("SELECT {COLUMNS}, spec FROM jobs WHERE project = "));
+pub(crate) async fn find_request(
+    db: &impl ConnectionTrait,
+    project: &str,
+    request: &str,
+) -> Result<Option<Row>> {
+    let mut sql = Sql::new(&format!(
+        "SELECT {COLUMNS}, spec FROM jobs WHERE project = "
+    ));
     sql.bind(project).push(" AND request = ").bind(request);
-    sql.one(db).await?.map(|row| Row::read(&row, true)).transpose()
+    sql.one(db)
+        .await?
+        .map(|row| Row::read(&row, true))
+        .transpose()
 }
 
 /// Jobs of a project before `before`, the newest first, with their specs.
@@ -140,23 +163,36 @@ pub(crate) async fn list(
     before: Option<i64>,
     limit: usize,
 ) -> Result<Vec<Row>> {
-    let mut sql = Sql::new(&format!("SELECT {COLUMNS}, spec FROM jobs WHERE project = "));
+    let mut sql = Sql::new(&format!(
+        "SELECT {COLUMNS}, spec FROM jobs WHERE project = "
+    ));
     sql.bind(project);
     if let Some(state) = state {
         sql.push(" AND state = ").bind(state.stored());
     }
     sql.push(" AND seq < ").bind(before.unwrap_or(i64::MAX));
     sql.push(" ORDER BY seq DESC LIMIT ").bind(limit as i64);
-    sql.all(db).await?.iter().map(|row| Row::read(row, true)).collect()
+    sql.all(db)
+        .await?
+        .iter()
+        .map(|row| Row::read(row, true))
+        .collect()
 }
 
 /// Locks jobs for a change, by name, without their specs.
-pub(crate) async fn lock(db: &impl ConnectionTrait, names: &BTreeSet<JobName>) -> Result<BTreeMap<JobName, Row>> {
+pub(crate) async fn lock(
+    db: &impl ConnectionTrait,
+    names: &BTreeSet<JobName>,
+) -> Result<BTreeMap<JobName, Row>> {
     let mut found = BTreeMap::new();
     let names: Vec<_> = names.iter().collect();
     for chunk in names.chunks(MAX_VARIABLES / 2) {
         let mut sql = Sql::new("WITH wanted (p, j) AS (VALUES ");
-        sql.rows(chunk.iter().map(|name| vec![name.project.clone().into(), name.job.clone().into()]));
+        sql.rows(
+            chunk
+                .iter()
+                .map(|name| vec![name.project.clone().into(), name.job.clone().into()]),
+        );
         sql.push(&format!(
             ") SELECT {COLUMNS} FROM wanted CROSS JOIN jobs WHERE project = p AND job = j{}",
             locking(db, " FOR UPDATE OF jobs")
@@ -181,30 +217,56 @@ pub(crate) struct Fit {
 
 /// Locks the jobs that go next to a worker, in order, with their specs. A job is withheld from the worker that lost it last while another
 /// one is alive, but not for longer than `patience`, since the other one may be too small for it.
-pub(crate) async fn lock_next(db: &impl ConnectionTrait, fit: &Fit, now: i64, patience: i64) -> Result<Vec<Row>> {
-    let mut sql = Sql::new(&format!("SELECT {COLUMNS}, spec FROM jobs WHERE state = 1 AND ready <= "));
+pub(crate) async fn lock_next(
+    db: &impl ConnectionTrait,
+    fit: &Fit,
+    now: i64,
+    patience: i64,
+) -> Result<Vec<Row>> {
+    let mut sql = Sql::new(&format!(
+        "SELECT {COLUMNS}, spec FROM jobs WHERE state = 1 AND ready <= "
+    ));
     sql.bind(now);
     sql.push(" AND memory <= ").bind(fit.memory);
     sql.push(" AND cpus <= ").bind(fit.cpus);
     sql.push(" AND gpus <= ").bind(fit.gpus);
-    sql.push(" AND (avoid IS NULL OR avoid <> ").bind(fit.worker.clone());
+    sql.push(" AND (avoid IS NULL OR avoid <> ")
+        .bind(fit.worker.clone());
     sql.push(" OR ready <= ").bind(now - patience);
-    sql.push(" OR NOT EXISTS (SELECT 1 FROM workers WHERE name <> ").bind(fit.worker.clone());
-    sql.push(" AND heartbeat > ").bind(now - patience).push("))");
-    sql.push(" ORDER BY priority DESC, seq LIMIT ").bind(fit.limit);
+    sql.push(" OR NOT EXISTS (SELECT 1 FROM workers WHERE name <> ")
+        .bind(fit.worker.clone());
+    sql.push(" AND heartbeat > ")
+        .bind(now - patience)
+        .push("))");
+    sql.push(" ORDER BY priority DESC, seq LIMIT ")
+        .bind(fit.limit);
     sql.push(locking(db, " FOR UPDATE SKIP LOCKED"));
-    sql.all(db).await?.iter().map(|row| Row::read(row, true)).collect()
+    sql.all(db)
+        .await?
+        .iter()
+        .map(|row| Row::read(row, true))
+        .collect()
 }
 
 /// Gives queued jobs, which must be locked, to a worker.
-pub(crate) async fn assign(db: &impl ConnectionTrait, seqs: &[i64], worker: &str, now: i64, expires: i64) -> Result<()> {
+pub(crate) async fn assign(
+    db: &impl ConnectionTrait,
+    seqs: &[i64],
+    worker: &str,
+    now: i64,
+    expires: i64,
+) -> Result<()> {
     for chunk in seqs.chunks(MAX_VARIABLES / 2) {
-        let mut sql = Sql::new("UPDATE jobs SET lease = lease + 1, attempt = attempt + 1, avoid = NULL, ready = 0, log_end = 0, state = ");
+        let mut sql = Sql::new(
+            "UPDATE jobs SET lease = lease + 1, attempt = attempt + 1, avoid = NULL, ready = 0, log_end = 0, state = ",
+        );
         sql.bind(State::Assigned.stored());
         sql.push(", worker = ").bind(worker);
         sql.push(", acquired = ").bind(now);
         sql.push(", expires = ").bind(expires);
-        sql.push(" WHERE seq IN (").list(chunk.iter().map(|seq| (*seq).into())).push(")");
+        sql.push(" WHERE seq IN (")
+            .list(chunk.iter().map(|seq| (*seq).into()))
+            .push(")");
         sql.execute(db).await?;
     }
     Ok(())
@@ -213,7 +275,8 @@ pub(crate) async fn assign(db: &impl ConnectionTrait, seqs: &[i64], worker: &str
 /// Writes back jobs that were locked.
 pub(crate) async fn save(db: &impl ConnectionTrait, rows: &[&Row]) -> Result<()> {
     for chunk in rows.chunks(MAX_VARIABLES / 14) {
-        let mut sql = Sql::new("WITH changed (k, a, b, c, d, e, f, g, h, i, j, l, m, n) AS (VALUES ");
+        let mut sql =
+            Sql::new("WITH changed (k, a, b, c, d, e, f, g, h, i, j, l, m, n) AS (VALUES ");
         sql.rows(chunk.iter().map(|row| values(row)));
         sql.push(
             ") UPDATE jobs SET state = a, cancel = b, lease = c, faults = d, worker = e, avoid = f, ready = g, expires = h, \
@@ -244,23 +307,48 @@ fn values(row: &Row) -> Vec<Value> {
 }
 
 /// Locks up to `limit` jobs whose lease has ended.
-pub(crate) async fn lock_expired(db: &impl ConnectionTrait, now: i64, limit: i64) -> Result<Vec<Row>> {
+pub(crate) async fn lock_expired(
+    db: &impl ConnectionTrait,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<Row>> {
     let mut sql = Sql::new(&format!("SELECT {COLUMNS} FROM jobs WHERE expires <= "));
-    sql.bind(now).push(" ORDER BY expires LIMIT ").bind(limit).push(locking(db, " FOR UPDATE SKIP LOCKED"));
-    sql.all(db).await?.iter().map(|row| Row::read(row, false)).collect()
+    sql.bind(now)
+        .push(" ORDER BY expires LIMIT ")
+        .bind(limit)
+        .push(locking(db, " FOR UPDATE SKIP LOCKED"));
+    sql.all(db)
+        .await?
+        .iter()
+        .map(|row| Row::read(row, false))
+        .collect()
 }
 
 /// Locks up to `limit` jobs that a worker holds.
-pub(crate) async fn lock_held_by(db: &impl ConnectionTrait, worker: &str, limit: i64) -> Result<Vec<Row>> {
+pub(crate) async fn lock_held_by(
+    db: &impl ConnectionTrait,
+    worker: &str,
+    limit: i64,
+) -> Result<Vec<Row>> {
     let mut sql = Sql::new(&format!("SELECT {COLUMNS} FROM jobs WHERE worker = "));
-    sql.bind(worker).push(" ORDER BY seq LIMIT ").bind(limit).push(locking(db, " FOR UPDATE"));
-    sql.all(db).await?.iter().map(|row| Row::read(row, false)).collect()
+    sql.bind(worker)
+        .push(" ORDER BY seq LIMIT ")
+        .bind(limit)
+        .push(locking(db, " FOR UPDATE"));
+    sql.all(db)
+        .await?
+        .iter()
+        .map(|row| Row::read(row, false))
+        .collect()
 }
 
 /// When the next lease ends, or the next delayed job may go.
 pub(crate) async fn next_deadline(db: &impl ConnectionTrait, now: i64) -> Result<Option<i64>> {
-    let lease = Sql::new("SELECT MIN(expires) AS at FROM jobs WHERE expires IS NOT NULL").one(db).await?;
-    let mut sql = Sql::new("SELECT MIN(ready) AS at FROM jobs WHERE state = 1 AND ready > 0 AND ready > ");
+    let lease = Sql::new("SELECT MIN(expires) AS at FROM jobs WHERE expires IS NOT NULL")
+        .one(db)
+        .await?;
+    let mut sql =
+        Sql::new("SELECT MIN(ready) AS at FROM jobs WHERE state = 1 AND ready > 0 AND ready > ");
     sql.bind(now);
     let delayed = sql.one(db).await?;
     let mut found = Vec::new();
@@ -272,5 +360,10 @@ pub(crate) async fn next_deadline(db: &impl ConnectionTrait, now: i64) -> Result
 
 /// Whether a job waits that was tried before.
 pub(crate) async fn any_delayed(db: &impl ConnectionTrait) -> Result<bool> {
-    Ok(Sql::new("SELECT 1 AS one FROM jobs WHERE state = 1 AND ready > 0 LIMIT 1").one(db).await?.is_some())
+    Ok(
+        Sql::new("SELECT 1 AS one FROM jobs WHERE state = 1 AND ready > 0 LIMIT 1")
+            .one(db)
+            .await?
+            .is_some(),
+    )
 }

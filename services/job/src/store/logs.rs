@@ -24,7 +24,14 @@ pub(crate) struct Piece {
 pub(crate) async fn append(db: &impl ConnectionTrait, pieces: Vec<Piece>) -> Result<()> {
     for chunk in pieces.chunks(MAX_VARIABLES / 4) {
         let mut sql = Sql::new("INSERT INTO log_pieces (job, attempt, start, data) VALUES ");
-        sql.rows(chunk.iter().map(|p| vec![p.job.into(), p.attempt.into(), p.start.into(), p.data.clone().into()]));
+        sql.rows(chunk.iter().map(|p| {
+            vec![
+                p.job.into(),
+                p.attempt.into(),
+                p.start.into(),
+                p.data.clone().into(),
+            ]
+        }));
         sql.push(" ON CONFLICT DO NOTHING");
         sql.execute(db).await?;
     }
@@ -32,14 +39,28 @@ pub(crate) async fn append(db: &impl ConnectionTrait, pieces: Vec<Piece>) -> Res
 }
 
 /// Drops the pieces that begin before `cut`.
-pub(crate) async fn trim(db: &impl ConnectionTrait, job: i64, attempt: i64, cut: i64) -> Result<()> {
+pub(crate) async fn trim(
+    db: &impl ConnectionTrait,
+    job: i64,
+    attempt: i64,
+    cut: i64,
+) -> Result<()> {
     let mut sql = Sql::new("DELETE FROM log_pieces WHERE job = ");
-    sql.bind(job).push(" AND attempt = ").bind(attempt).push(" AND start < ").bind(cut);
+    sql.bind(job)
+        .push(" AND attempt = ")
+        .bind(attempt)
+        .push(" AND start < ")
+        .bind(cut);
     sql.execute(db).await.map(drop)
 }
 
 /// The next few pieces that reach beyond `offset`, in order.
-pub(crate) async fn read(db: &impl ConnectionTrait, job: i64, attempt: i64, offset: i64) -> Result<Vec<Piece>> {
+pub(crate) async fn read(
+    db: &impl ConnectionTrait,
+    job: i64,
+    attempt: i64,
+    offset: i64,
+) -> Result<Vec<Piece>> {
     // A piece that holds the offset begins at most its own length before it.
     let from = offset.saturating_sub(MAX_PIECE as i64);
     let mut sql = Sql::new("SELECT start, data FROM log_pieces WHERE job = ");
@@ -49,7 +70,12 @@ pub(crate) async fn read(db: &impl ConnectionTrait, job: i64, attempt: i64, offs
     sql.push(" ORDER BY start LIMIT 8");
     let mut pieces = Vec::new();
     for row in sql.all(db).await? {
-        pieces.push(Piece { job, attempt, start: get(&row, "start")?, data: get(&row, "data")? });
+        pieces.push(Piece {
+            job,
+            attempt,
+            start: get(&row, "start")?,
+            data: get(&row, "data")?,
+        });
     }
     Ok(pieces)
 }

@@ -18,7 +18,10 @@ pub(crate) struct Sql {
 
 impl Sql {
     pub(crate) fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), values: Vec::new() }
+        Self {
+            text: text.to_owned(),
+            values: Vec::new(),
+        }
     }
 
     /// Adds text.
@@ -61,17 +64,25 @@ impl Sql {
     /// Runs it; how many rows it changed.
     pub(crate) async fn execute(self, db: &impl ConnectionTrait) -> Result<u64> {
         let statement = self.statement(db.get_database_backend());
-        Ok(db.execute_raw(statement).await.map_err(db_err)?.rows_affected())
+        Ok(db
+            .execute_raw(statement)
+            .await
+            .map_err(db_err)?
+            .rows_affected())
     }
 
     /// Runs it; all rows.
     pub(crate) async fn all(self, db: &impl ConnectionTrait) -> Result<Vec<QueryResult>> {
-        db.query_all_raw(self.statement(db.get_database_backend())).await.map_err(db_err)
+        db.query_all_raw(self.statement(db.get_database_backend()))
+            .await
+            .map_err(db_err)
     }
 
     /// Runs it; the first row.
     pub(crate) async fn one(self, db: &impl ConnectionTrait) -> Result<Option<QueryResult>> {
-        db.query_one_raw(self.statement(db.get_database_backend())).await.map_err(db_err)
+        db.query_one_raw(self.statement(db.get_database_backend()))
+            .await
+            .map_err(db_err)
     }
 }
 
@@ -82,5 +93,9 @@ pub(crate) fn get<T: sea_orm::TryGetable>(row: &QueryResult, column: &str) -> Re
 
 /// What keeps rows from other transactions until this one ends: PostgreSQL only, since SQLite has one writer.
 pub(crate) fn locking(db: &impl ConnectionTrait, clause: &'static str) -> &'static str {
-    if db.get_database_backend() == DbBackend::Postgres { clause } else { "" }
+    if db.get_database_backend() == DbBackend::Postgres {
+        clause
+    } else {
+        ""
+    }
 }

@@ -16,7 +16,11 @@ pub(crate) struct Row {
 /// Adds a worker, or replaces it.
 pub(crate) async fn put(db: &impl ConnectionTrait, worker: &Row) -> Result<()> {
     let mut sql = Sql::new("INSERT INTO workers (name, resources, heartbeat) VALUES (");
-    sql.list([worker.name.clone().into(), worker.resources.clone().into(), worker.heartbeat.into()]);
+    sql.list([
+        worker.name.clone().into(),
+        worker.resources.clone().into(),
+        worker.heartbeat.into(),
+    ]);
     sql.push(") ON CONFLICT (name) DO UPDATE SET resources = excluded.resources, heartbeat = excluded.heartbeat");
     sql.execute(db).await.map(drop)
 }
@@ -35,6 +39,12 @@ pub(crate) async fn list(db: &impl ConnectionTrait, after: &str, limit: i64) -> 
     sql.all(db)
         .await?
         .iter()
-        .map(|row| Ok(Row { name: get(row, "name")?, resources: get(row, "resources")?, heartbeat: get(row, "heartbeat")? }))
+        .map(|row| {
+            Ok(Row {
+                name: get(row, "name")?,
+                resources: get(row, "resources")?,
+                heartbeat: get(row, "heartbeat")?,
+            })
+        })
         .collect()
 }

@@ -6,7 +6,11 @@ use crate::world::{LEASE, World, failure, name, on_both, report, success};
 
 impl World {
     async fn cancel(&self, job: &str) -> Result<Job, Error> {
-        self.api().cancel_job(CancelJobRequest { name: job.into() }).await.map(tonic::Response::into_inner).map_err(from_status)
+        self.api()
+            .cancel_job(CancelJobRequest { name: job.into() })
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(from_status)
     }
 }
 

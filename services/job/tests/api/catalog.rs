@@ -1,11 +1,16 @@
 use granary_core::Error;
-use granary_proto::job::v1::{ApplyCatalogRequest, Entrypoint, GetEntrypointRequest, ListEntrypointsRequest};
+use granary_proto::job::v1::{
+    ApplyCatalogRequest, Entrypoint, GetEntrypointRequest, ListEntrypointsRequest,
+};
 use granary_runtime::rpc::from_status;
 
 use crate::world::{ENTRYPOINT, World, entrypoint, on_both};
 
 fn named(name: &str) -> Entrypoint {
-    Entrypoint { name: format!("applications/summary/versions/{name}"), ..entrypoint() }
+    Entrypoint {
+        name: format!("applications/summary/versions/{name}"),
+        ..entrypoint()
+    }
 }
 
 on_both! {
@@ -64,6 +69,10 @@ on_both! {
 impl World {
     async fn get_entrypoint(&self, name: &str) -> Result<Entrypoint, Error> {
         let request = GetEntrypointRequest { name: name.into() };
-        self.applications().get_entrypoint(request).await.map(tonic::Response::into_inner).map_err(from_status)
+        self.applications()
+            .get_entrypoint(request)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(from_status)
     }
 }

@@ -10,7 +10,14 @@ use crate::world::{PARENT, World, entrypoint, number, on_both, request, success}
 
 fn with_input(references: &[&str]) -> CreateJobRequest {
     let references = references.iter().map(ToString::to_string).collect();
-    request(Job { inputs: vec![Input { mapping: "data_ids".into(), references, pinned: vec!["made up".into()] }], ..Job::default() })
+    request(Job {
+        inputs: vec![Input {
+            mapping: "data_ids".into(),
+            references,
+            pinned: vec!["made up".into()],
+        }],
+        ..Job::default()
+    })
 }
 
 on_both! {

@@ -3,12 +3,21 @@ use granary_proto::job::v1::{JobReport, Lease, StreamJobLogsRequest, StreamJobLo
 use crate::world::{World, name, on_both, report, success};
 
 fn piece(lease: &Lease, log_offset: i64, data: &[u8]) -> JobReport {
-    JobReport { log_offset, log_data: data.to_vec(), ..report(lease) }
+    JobReport {
+        log_offset,
+        log_data: data.to_vec(),
+        ..report(lease)
+    }
 }
 
 impl World {
     async fn logs(&self, request: StreamJobLogsRequest) -> Vec<StreamJobLogsResponse> {
-        let mut stream = self.api().stream_job_logs(request).await.unwrap().into_inner();
+        let mut stream = self
+            .api()
+            .stream_job_logs(request)
+            .await
+            .unwrap()
+            .into_inner();
         let mut all = Vec::new();
         while let Some(message) = stream.message().await.unwrap() {
             all.push(message);
@@ -18,7 +27,13 @@ impl World {
 }
 
 fn text(messages: &[StreamJobLogsResponse]) -> String {
-    String::from_utf8(messages.iter().flat_map(|message| message.data.clone()).collect()).unwrap()
+    String::from_utf8(
+        messages
+            .iter()
+            .flat_map(|message| message.data.clone())
+            .collect(),
+    )
+    .unwrap()
 }
 
 on_both! {

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use granary_core::Error;
 use granary_proto::metadata::v1::{
-    Asset, AssetState, CreateSnapshotRequest, GetAssetRequest, GetProjectRequest, GetSessionRequest, GetSnapshotRequest, Project, Session,
-    SessionState, Snapshot,
+    Asset, AssetState, CreateSnapshotRequest, GetAssetRequest, GetProjectRequest,
+    GetSessionRequest, GetSnapshotRequest, Project, Session, SessionState, Snapshot,
 };
 use granary_runtime::{
     Link,
@@ -35,11 +35,16 @@ pub(crate) fn link(fake: Arc<Fake>, issuer: &Issuer) -> Link {
         async move {
             let method = request.uri().path().rsplit('/').next().unwrap().to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            Ok(fake.answer(&method, &body[5..]).map_or_else(Status::into_http, framed))
+            Ok(fake
+                .answer(&method, &body[5..])
+                .map_or_else(Status::into_http, framed))
         }
     });
     let served = BoxCloneSyncService::new(AuthLayer::new(issuer.verifier()).layer(service));
-    Link::local(served, TokenSource::renewed(issuer.clone(), "service:job", Role::Service))
+    Link::local(
+        served,
+        TokenSource::renewed(issuer.clone(), "service:job", Role::Service),
+    )
 }
 
 // A message of gRPC: no compression, length, bytes; the status may go before it.
@@ -49,8 +54,12 @@ fn framed(message: Vec<u8>) -> http::Response<Body> {
     frame.extend(message);
     let mut trailers = http::HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().unwrap());
-    let body = Full::new(bytes::Bytes::from(frame)).with_trailers(async move { Some(Ok(trailers)) });
-    http::Response::builder().header("content-type", "application/grpc").body(Body::new(body)).unwrap()
+    let body =
+        Full::new(bytes::Bytes::from(frame)).with_trailers(async move { Some(Ok(trailers)) });
+    http::Response::builder()
+        .header("content-type", "application/grpc")
+        .body(Body::new(body))
+        .unwrap()
 }
 
 fn decode<M: Message + Default>(body: &[u8]) -> M {
@@ -63,28 +72,70 @@ impl Fake {
         match method {
             "GetProject" => {
                 let name = decode::<GetProjectRequest>(body).name;
-                if name == crate::world::PARENT { Ok(Project { name, ..Project::default() }.encode_to_vec()) } else { Err(missing(&name)) }
+                if name == crate::world::PARENT {
+                    Ok(Project {
+                        name,
+                        ..Project::default()
+                    }
+                    .encode_to_vec())
+                } else {
+                    Err(missing(&name))
+                }
             }
             "GetSession" => {
                 let name = decode::<GetSessionRequest>(body).name;
-                let state = self.sessions.lock().get(&name).copied().ok_or_else(|| missing(&name))?;
-                Ok(Session { name, state: state.into(), ..Session::default() }.encode_to_vec())
+                let state = self
+                    .sessions
+                    .lock()
+                    .get(&name)
+                    .copied()
+                    .ok_or_else(|| missing(&name))?;
+                Ok(Session {
+                    name,
+                    state: state.into(),
+                    ..Session::default()
+                }
+                .encode_to_vec())
             }
             "GetAsset" => {
                 let name = decode::<GetAssetRequest>(body).name;
-                let state = self.assets.lock().get(&name).copied().ok_or_else(|| missing(&name))?;
-                Ok(Asset { name, state: state.into(), ..Asset::default() }.encode_to_vec())
+                let state = self
+                    .assets
+                    .lock()
+                    .get(&name)
+                    .copied()
+                    .ok_or_else(|| missing(&name))?;
+                Ok(Asset {
+                    name,
+                    state: state.into(),
+                    ..Asset::default()
+                }
+                .encode_to_vec())
             }
             "GetSnapshot" => {
                 let name = decode::<GetSnapshotRequest>(body).name;
-                if self.snapshots.lock().contains(&name) { Ok(Snapshot { name, ..Snapshot::default() }.encode_to_vec()) } else { Err(missing(&name)) }
+                if self.snapshots.lock().contains(&name) {
+                    Ok(Snapshot {
+                        name,
+                        ..Snapshot::default()
+                    }
+                    .encode_to_vec())
+                } else {
+                    Err(missing(&name))
+                }
             }
             "CreateSnapshot" => {
                 let request = decode::<CreateSnapshotRequest>(body);
                 let mut frozen = self.frozen.lock();
                 let number = frozen.len();
-                let name = frozen.entry(request.request_id).or_insert_with(|| format!("{}/snapshots/s{number}", request.parent));
-                Ok(Snapshot { name: name.clone(), ..Snapshot::default() }.encode_to_vec())
+                let name = frozen
+                    .entry(request.request_id)
+                    .or_insert_with(|| format!("{}/snapshots/s{number}", request.parent));
+                Ok(Snapshot {
+                    name: name.clone(),
+                    ..Snapshot::default()
+                }
+                .encode_to_vec())
             }
             other => panic!("nobody asks Metadata for {other}"),
         }

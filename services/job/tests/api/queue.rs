@@ -1,18 +1,34 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use granary_proto::job::v1::{BatchFinishJobsRequest, CreateJobRequest, Job, JobState, ListWorkersRequest, Resources};
 use granary_core::Error;
+use granary_proto::job::v1::{
+    BatchFinishJobsRequest, CreateJobRequest, Job, JobState, ListWorkersRequest, Resources,
+};
 use granary_runtime::rpc::from_status;
 
 use crate::world::{World, name, on_both, plenty, request, success};
 
 fn sized(id: &str, priority: i32, memory_bytes: i64, gpus: i32) -> CreateJobRequest {
-    let resources = Some(Resources { memory_bytes, gpus, ..Resources::default() });
-    CreateJobRequest { job_id: id.into(), ..request(Job { priority, resources, ..Job::default() }) }
+    let resources = Some(Resources {
+        memory_bytes,
+        gpus,
+        ..Resources::default()
+    });
+    CreateJobRequest {
+        job_id: id.into(),
+        ..request(Job {
+            priority,
+            resources,
+            ..Job::default()
+        })
+    }
 }
 
 fn ids(leases: &[granary_proto::job::v1::Lease]) -> Vec<String> {
-    leases.iter().map(|lease| name(lease).rsplit_once('/').unwrap().1.to_owned()).collect()
+    leases
+        .iter()
+        .map(|lease| name(lease).rsplit_once('/').unwrap().1.to_owned())
+        .collect()
 }
 
 on_both! {

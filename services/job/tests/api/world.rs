@@ -7,9 +7,11 @@ use granary_job::{Jobs, Options};
 use granary_proto::{
     convert,
     job::v1::{
-        AcquireJobsRequest, AppSpec, ApplyCatalogRequest, BatchFinishJobsRequest, BatchReportJobsRequest, CreateJobRequest, Entrypoint,
-        FailureClass, GetJobRequest, HandlerSpec, Job, JobFinish, JobReport, JobReportResult, JobState, Lease, ParameterSpec,
-        RegisterWorkerRequest, Resources, Worker, application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
+        AcquireJobsRequest, AppSpec, ApplyCatalogRequest, BatchFinishJobsRequest,
+        BatchReportJobsRequest, CreateJobRequest, Entrypoint, FailureClass, GetJobRequest,
+        HandlerSpec, Job, JobFinish, JobReport, JobReportResult, JobState, Lease, ParameterSpec,
+        RegisterWorkerRequest, Resources, Worker,
+        application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
         worker_service_client::WorkerServiceClient,
     },
 };
@@ -76,14 +78,23 @@ impl World {
 
     #[allow(clippy::disallowed_methods, reason = "the test's own configuration")]
     pub(crate) async fn postgres() -> Option<Self> {
-        let Some(server) = std::env::var("GRANARY_TEST_POSTGRES").ok().filter(|url| !url.is_empty()) else {
-            assert!(std::env::var("CI").is_err(), "in CI, GRANARY_TEST_POSTGRES must be set");
+        let Some(server) = std::env::var("GRANARY_TEST_POSTGRES")
+            .ok()
+            .filter(|url| !url.is_empty())
+        else {
+            assert!(
+                std::env::var("CI").is_err(),
+                "in CI, GRANARY_TEST_POSTGRES must be set"
+            );
             eprintln!("skipped: PostgreSQL (set GRANARY_TEST_POSTGRES, as `make test` does)");
             return None;
         };
         let name = format!("job{}", uuid::Uuid::new_v4().simple());
         let admin = sea_orm::Database::connect(&server).await.unwrap();
-        admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        admin
+            .execute_unprepared(&format!("CREATE DATABASE {name}"))
+            .await
+            .unwrap();
         admin.close().await.unwrap();
         let (base, _) = server.rsplit_once('/').unwrap();
         Some(Self::start(DatabaseUrl::parse(&format!("{base}/{name}")).unwrap(), None).await)
@@ -95,10 +106,24 @@ impl World {
         let tasks = Tasks::new();
         let metadata = Arc::new(Fake::default());
         let link = metadata::link(metadata.clone(), &issuer);
-        let options = Options { database: database.clone(), clock: clock.clone(), lease: LEASE };
+        let options = Options {
+            database: database.clone(),
+            clock: clock.clone(),
+            lease: LEASE,
+        };
         let jobs = options.build(&tasks, link.clone(), link).await.unwrap();
         let (people, workers) = links(&jobs, &issuer);
-        Self { jobs, clock, metadata, database, people, workers, issuer, tasks, _folder: folder }
+        Self {
+            jobs,
+            clock,
+            metadata,
+            database,
+            people,
+            workers,
+            issuer,
+            tasks,
+            _folder: folder,
+        }
     }
 
     /// The same database, served by a new process.
@@ -106,8 +131,15 @@ impl World {
         self.tasks.stopping().cancel();
         self.tasks = Tasks::new();
         let link = metadata::link(self.metadata.clone(), &self.issuer);
-        let options = Options { database: self.database.clone(), clock: self.clock.clone(), lease: LEASE };
-        self.jobs = options.build(&self.tasks, link.clone(), link).await.unwrap();
+        let options = Options {
+            database: self.database.clone(),
+            clock: self.clock.clone(),
+            lease: LEASE,
+        };
+        self.jobs = options
+            .build(&self.tasks, link.clone(), link)
+            .await
+            .unwrap();
         (self.people, self.workers) = links(&self.jobs, &self.issuer);
         self
     }
@@ -133,22 +165,45 @@ impl World {
         self.apply(vec![entrypoint()]).await.unwrap();
     }
 
-    pub(crate) async fn apply(&self, entrypoints: Vec<Entrypoint>) -> Result<granary_proto::job::v1::ApplyCatalogResponse, Error> {
-        let request = ApplyCatalogRequest { entrypoints, validate_only: false };
-        self.applications().apply_catalog(request).await.map(tonic::Response::into_inner).map_err(from_status)
+    pub(crate) async fn apply(
+        &self,
+        entrypoints: Vec<Entrypoint>,
+    ) -> Result<granary_proto::job::v1::ApplyCatalogResponse, Error> {
+        let request = ApplyCatalogRequest {
+            entrypoints,
+            validate_only: false,
+        };
+        self.applications()
+            .apply_catalog(request)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(from_status)
     }
 
     pub(crate) async fn create(&self, request: CreateJobRequest) -> Result<Job, Error> {
-        self.api().create_job(request).await.map(tonic::Response::into_inner).map_err(from_status)
+        self.api()
+            .create_job(request)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(from_status)
     }
 
     /// Submits a plain job.
     pub(crate) async fn submit(&self, id: &str) -> Job {
-        self.create(CreateJobRequest { job_id: id.into(), ..request(Job::default()) }).await.unwrap()
+        self.create(CreateJobRequest {
+            job_id: id.into(),
+            ..request(Job::default())
+        })
+        .await
+        .unwrap()
     }
 
     pub(crate) async fn get(&self, job: &str) -> Job {
-        self.api().get_job(GetJobRequest { name: job.into() }).await.unwrap().into_inner()
+        self.api()
+            .get_job(GetJobRequest { name: job.into() })
+            .await
+            .unwrap()
+            .into_inner()
     }
 
     pub(crate) async fn state(&self, job: &str) -> JobState {
@@ -156,38 +211,104 @@ impl World {
     }
 
     pub(crate) async fn register(&self, id: &str) {
-        let worker = Worker { name: format!("workers/{id}"), resources: Some(plenty()), heartbeat_time: None };
-        self.workers().register_worker(RegisterWorkerRequest { worker: Some(worker) }).await.unwrap();
+        let worker = Worker {
+            name: format!("workers/{id}"),
+            resources: Some(plenty()),
+            heartbeat_time: None,
+        };
+        self.workers()
+            .register_worker(RegisterWorkerRequest {
+                worker: Some(worker),
+            })
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn acquire(&self, worker: &str, max_jobs: i32) -> Vec<Lease> {
-        self.acquire_within(worker, max_jobs, plenty(), Duration::ZERO).await
+        self.acquire_within(worker, max_jobs, plenty(), Duration::ZERO)
+            .await
     }
 
-    pub(crate) async fn acquire_within(&self, worker: &str, max_jobs: i32, free: Resources, wait: Duration) -> Vec<Lease> {
+    pub(crate) async fn acquire_within(
+        &self,
+        worker: &str,
+        max_jobs: i32,
+        free: Resources,
+        wait: Duration,
+    ) -> Vec<Lease> {
         let wait = Some(convert::wire_duration(wait));
-        let request = AcquireJobsRequest { name: format!("workers/{worker}"), max_jobs, free: Some(free), wait };
-        self.workers().acquire_jobs(request).await.unwrap().into_inner().leases
+        let request = AcquireJobsRequest {
+            name: format!("workers/{worker}"),
+            max_jobs,
+            free: Some(free),
+            wait,
+        };
+        self.workers()
+            .acquire_jobs(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .leases
     }
 
     /// Submits a job and has a worker take it.
     pub(crate) async fn running(&self, id: &str, worker: &str) -> Lease {
         self.submit(id).await;
         let lease = self.acquire(worker, 1).await.pop().unwrap();
-        self.report(worker, JobReport { state: JobState::Running.into(), ..report(&lease) }).await.unwrap();
+        self.report(
+            worker,
+            JobReport {
+                state: JobState::Running.into(),
+                ..report(&lease)
+            },
+        )
+        .await
+        .unwrap();
         lease
     }
 
-    pub(crate) async fn report(&self, worker: &str, report: JobReport) -> Result<JobReportResult, Error> {
-        let request = BatchReportJobsRequest { name: format!("workers/{worker}"), reports: vec![report] };
-        let result = self.workers().batch_report_jobs(request).await.unwrap().into_inner().results.pop().unwrap();
-        result.error.clone().map_or(Ok(result), |error| Err(from_item(error)))
+    pub(crate) async fn report(
+        &self,
+        worker: &str,
+        report: JobReport,
+    ) -> Result<JobReportResult, Error> {
+        let request = BatchReportJobsRequest {
+            name: format!("workers/{worker}"),
+            reports: vec![report],
+        };
+        let result = self
+            .workers()
+            .batch_report_jobs(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .results
+            .pop()
+            .unwrap();
+        result
+            .error
+            .clone()
+            .map_or(Ok(result), |error| Err(from_item(error)))
     }
 
     pub(crate) async fn finish(&self, worker: &str, finish: JobFinish) -> Result<JobState, Error> {
-        let request = BatchFinishJobsRequest { name: format!("workers/{worker}"), finishes: vec![finish] };
-        let result = self.workers().batch_finish_jobs(request).await.unwrap().into_inner().results.pop().unwrap();
-        result.error.clone().map_or_else(|| Ok(result.state()), |error| Err(from_item(error)))
+        let request = BatchFinishJobsRequest {
+            name: format!("workers/{worker}"),
+            finishes: vec![finish],
+        };
+        let result = self
+            .workers()
+            .batch_finish_jobs(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .results
+            .pop()
+            .unwrap();
+        result
+            .error
+            .clone()
+            .map_or_else(|| Ok(result.state()), |error| Err(from_item(error)))
     }
 
     /// Moves the clock, and has the service notice.
@@ -201,19 +322,39 @@ fn links(jobs: &Jobs, issuer: &Issuer) -> (Link, Link) {
     let mut routes = Routes::builder();
     jobs.mount(&mut routes);
     let served = protect(routes.routes(), &AuthLayer::new(issuer.verifier()));
-    let link = |subject: &str, role| Link::local(served.clone(), TokenSource::renewed(issuer.clone(), subject, role));
-    (link("user:ada", Role::Administrator), link("worker:w", Role::Worker))
+    let link = |subject: &str, role| {
+        Link::local(
+            served.clone(),
+            TokenSource::renewed(issuer.clone(), subject, role),
+        )
+    };
+    (
+        link("user:ada", Role::Administrator),
+        link("worker:w", Role::Worker),
+    )
 }
 
 pub(crate) fn plenty() -> Resources {
-    Resources { memory_bytes: 64 << 30, cpus: 64.0, gpus: 8, timeout: None }
+    Resources {
+        memory_bytes: 64 << 30,
+        cpus: 64.0,
+        gpus: 8,
+        timeout: None,
+    }
 }
 
 pub(crate) fn entrypoint() -> Entrypoint {
-    let rate = ParameterSpec { r#type: "number".into(), default: Some(number(1.0)), description: String::new() };
+    let rate = ParameterSpec {
+        r#type: "number".into(),
+        default: Some(number(1.0)),
+        description: String::new(),
+    };
     Entrypoint {
         name: ENTRYPOINT.into(),
-        app: Some(AppSpec { cmd: vec!["run".into(), "{params.rate}".into()], env: vec!["SEED".into()] }),
+        app: Some(AppSpec {
+            cmd: vec!["run".into(), "{params.rate}".into()],
+            env: vec!["SEED".into()],
+        }),
         handler: Some(HandlerSpec {
             image_url: String::new(),
             files_down: BTreeMap::from([("data_ids".into(), "data".into())]),
@@ -230,8 +371,16 @@ pub(crate) fn number(number: f64) -> granary_proto::metadata::v1::Value {
 }
 
 pub(crate) fn request(job: Job) -> CreateJobRequest {
-    let entrypoint = if job.entrypoint.is_empty() { ENTRYPOINT.into() } else { job.entrypoint.clone() };
-    CreateJobRequest { parent: PARENT.into(), job: Some(Job { entrypoint, ..job }), ..CreateJobRequest::default() }
+    let entrypoint = if job.entrypoint.is_empty() {
+        ENTRYPOINT.into()
+    } else {
+        job.entrypoint.clone()
+    };
+    CreateJobRequest {
+        parent: PARENT.into(),
+        job: Some(Job { entrypoint, ..job }),
+        ..CreateJobRequest::default()
+    }
 }
 
 pub(crate) fn name(lease: &Lease) -> String {
@@ -239,13 +388,25 @@ pub(crate) fn name(lease: &Lease) -> String {
 }
 
 pub(crate) fn report(lease: &Lease) -> JobReport {
-    JobReport { job: name(lease), lease_number: lease.lease_number, ..JobReport::default() }
+    JobReport {
+        job: name(lease),
+        lease_number: lease.lease_number,
+        ..JobReport::default()
+    }
 }
 
 pub(crate) fn success(lease: &Lease) -> JobFinish {
-    JobFinish { job: name(lease), lease_number: lease.lease_number, ..JobFinish::default() }
+    JobFinish {
+        job: name(lease),
+        lease_number: lease.lease_number,
+        ..JobFinish::default()
+    }
 }
 
 pub(crate) fn failure(lease: &Lease, failure: FailureClass) -> JobFinish {
-    JobFinish { failure: failure.into(), exit_code: -1, ..success(lease) }
+    JobFinish {
+        failure: failure.into(),
+        exit_code: -1,
+        ..success(lease)
+    }
 }

@@ -67,5 +67,10 @@ pub trait Launch: Send + Sync + std::fmt::Debug {
     /// everything of it is killed.
     ///
     /// Fails if the program could not be started.
-    async fn run(&self, program: &Program, output: mpsc::Sender<Bytes>, stop: CancellationToken) -> Result<Exit>;
+    async fn run(
+        &self,
+        program: &Program,
+        output: mpsc::Sender<Bytes>,
+        stop: CancellationToken,
+    ) -> Result<Exit>;
 }

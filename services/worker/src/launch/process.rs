@@ -56,22 +56,36 @@ impl ProcessLauncher {
             .name("launcher".into())
             .spawn(start_all)
             .map_err(|error| Error::internal("starting the launcher", error))?;
-        Ok(Self { starter, grace, search_path })
+        Ok(Self {
+            starter,
+            grace,
+            search_path,
+        })
     }
 
     async fn start(&self, program: &Program, output: std::io::PipeWriter) -> Result<Child> {
         let name = program.arguments.first().cloned().unwrap_or_default();
-        let failed = |error: std::io::Error| Error::precondition(quote(&name), cannot_start(&error));
+        let failed =
+            |error: std::io::Error| Error::precondition(quote(&name), cannot_start(&error));
         let command = self.command(program, output).map_err(failed)?;
         let (answer, started) = oneshot::channel();
-        let gone = || Error::Unavailable { reason: "the launcher has stopped".into(), cause: None };
-        self.starter.send((command, answer)).await.map_err(|_| gone())?;
+        let gone = || Error::Unavailable {
+            reason: "the launcher has stopped".into(),
+            cause: None,
+        };
+        self.starter
+            .send((command, answer))
+            .await
+            .map_err(|_| gone())?;
         started.await.map_err(|_| gone())?.map_err(failed)
     }
 
     fn command(&self, program: &Program, output: std::io::PipeWriter) -> std::io::Result<Command> {
         let files = program.files();
-        let (name, rest) = program.arguments.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
+        let (name, rest) = program
+            .arguments
+            .split_first()
+            .ok_or(std::io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(name);
         command
             .args(rest)
@@ -94,17 +108,27 @@ impl ProcessLauncher {
 
 fn cannot_start(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such program on this worker: install it, or correct app.cmd".into(),
-        std::io::ErrorKind::PermissionDenied => "this worker may not execute it: correct its permissions, or app.cmd".into(),
+        std::io::ErrorKind::NotFound => {
+            "there is no such program on this worker: install it, or correct app.cmd".into()
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "this worker may not execute it: correct its permissions, or app.cmd".into()
+        }
         _ => format!("it cannot be started: {error}"),
     }
 }
 
 /// A session of its own, an end with this process, and limits; between fork and exec.
-#[allow(unsafe_code, reason = "what happens between fork and exec has no safe wrapper; this is the one place")]
+#[allow(
+    unsafe_code,
+    reason = "what happens between fork and exec has no safe wrapper; this is the one place"
+)]
 fn contain(command: &mut Command) {
     let parent = rustix::process::getpid();
-    let limit = |number| Rlimit { current: Some(number), maximum: Some(number) };
+    let limit = |number| Rlimit {
+        current: Some(number),
+        maximum: Some(number),
+    };
     let prepare = move || {
         rustix::process::setsid()?;
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -113,7 +137,9 @@ fn contain(command: &mut Command) {
             return Err(rustix::io::Errno::SRCH.into());
         }
         rustix::process::setrlimit(Resource::Core, limit(0))?;
-        let allowed = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(OPEN_FILES);
+        let allowed = rustix::process::getrlimit(Resource::Nofile)
+            .maximum
+            .unwrap_or(OPEN_FILES);
         rustix::process::setrlimit(Resource::Nofile, limit(allowed.min(OPEN_FILES)))?;
         Ok(())
     };
@@ -125,14 +151,29 @@ fn contain(command: &mut Command) {
 
 #[async_trait]
 impl Launch for ProcessLauncher {
-    async fn run(&self, program: &Program, output: mpsc::Sender<Bytes>, stop: CancellationToken) -> Result<Exit> {
-        let (reader, writer) = std::io::pipe().map_err(|error| Error::internal("making a pipe for a program's output", error))?;
-        let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(|error| Error::internal("making a pipe for a program's output", error))?;
+    async fn run(
+        &self,
+        program: &Program,
+        output: mpsc::Sender<Bytes>,
+        stop: CancellationToken,
+    ) -> Result<Exit> {
+        let (reader, writer) = std::io::pipe()
+            .map_err(|error| Error::internal("making a pipe for a program's output", error))?;
+        let reader = pipe::Receiver::from_owned_fd(reader.into())
+            .map_err(|error| Error::internal("making a pipe for a program's output", error))?;
         let mut child = self.start(program, writer).await?;
-        let leader = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
+        let leader = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .unwrap_or_default();
         // Should the machine run out of memory, the kernel takes the program and not the server.
         let _ = tokio::fs::write(format!("/proc/{leader}/oom_score_adj"), "800").await;
-        let family = Family { leader, files: program.files(), reaped: AtomicBool::new(false), gone: AtomicBool::new(false) };
+        let family = Family {
+            leader,
+            files: program.files(),
+            reaped: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        };
         let ended = CancellationToken::new();
         let pump = pump(reader, output, ended.clone());
         let watch = async {
@@ -149,7 +190,13 @@ impl Launch for ProcessLauncher {
 }
 
 impl ProcessLauncher {
-    async fn watch(&self, child: &mut Child, family: &Family, program: &Program, stop: CancellationToken) -> Result<Exit> {
+    async fn watch(
+        &self,
+        child: &mut Child,
+        family: &Family,
+        program: &Program,
+        stop: CancellationToken,
+    ) -> Result<Exit> {
         let timeout = tokio::time::sleep(program.timeout);
         tokio::pin!(timeout);
         let mut peak = 0;
@@ -175,7 +222,10 @@ impl ProcessLauncher {
                 }
             }
         };
-        Ok(Exit { ending, peak_memory_bytes: peak })
+        Ok(Exit {
+            ending,
+            peak_memory_bytes: peak,
+        })
     }
 
     /// Asks the program to end, and waits; the caller kills what is left.
@@ -183,7 +233,10 @@ impl ProcessLauncher {
         if let Some(leader) = Pid::from_raw(family.leader) {
             let _ = rustix::process::kill_process_group(leader, Signal::TERM);
         }
-        if tokio::time::timeout(self.grace, child.wait()).await.is_err() {
+        if tokio::time::timeout(self.grace, child.wait())
+            .await
+            .is_err()
+        {
             family.kill().await;
             let _ = child.wait().await;
         }
@@ -242,18 +295,28 @@ impl Family {
         let look = move || {
             let family = procfs::family(leader, false);
             let resident = procfs::resident(&family);
-            if resident > limit { procfs::proportional(&family) } else { resident }
+            if resident > limit {
+                procfs::proportional(&family)
+            } else {
+                resident
+            }
         };
         tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 
     /// Kills all of it, and looks again until nothing is left: a child may have been born in between.
     async fn kill(&self) {
-        let (leader, files, reaped) = (self.leader, self.files.clone(), self.reaped.load(Ordering::Relaxed));
+        let (leader, files, reaped) = (
+            self.leader,
+            self.files.clone(),
+            self.reaped.load(Ordering::Relaxed),
+        );
         for _ in 0..100 {
             let files = files.clone();
             let kill = move || {
-                let family = procfs::family(leader, reaped).into_iter().map(|process| process.pid);
+                let family = procfs::family(leader, reaped)
+                    .into_iter()
+                    .map(|process| process.pid);
                 kill_all(family.chain(procfs::working_below(&files)))
             };
             if tokio::task::spawn_blocking(kill).await.unwrap_or_default() == 0 {
@@ -270,7 +333,9 @@ impl Drop for Family {
     fn drop(&mut self) {
         // The call was dropped in the middle: nothing can be waited for here, so once must do.
         if !self.gone.load(Ordering::Relaxed) {
-            let family = procfs::family(self.leader, self.reaped.load(Ordering::Relaxed)).into_iter().map(|process| process.pid);
+            let family = procfs::family(self.leader, self.reaped.load(Ordering::Relaxed))
+                .into_iter()
+                .map(|process| process.pid);
             kill_all(family.chain(procfs::working_below(&self.files)));
         }
     }
@@ -278,7 +343,10 @@ impl Drop for Family {
 
 fn kill_all(pids: impl Iterator<Item = i32>) -> usize {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let pids: Vec<Pid> = pids.filter(|pid| *pid != own).filter_map(Pid::from_raw).collect();
+    let pids: Vec<Pid> = pids
+        .filter(|pid| *pid != own)
+        .filter_map(Pid::from_raw)
+        .collect();
     for pid in &pids {
         let _ = rustix::process::kill_process(*pid, Signal::KILL);
     }

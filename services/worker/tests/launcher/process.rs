@@ -1,0 +1,132 @@
+//! The process launcher keeps the contract, and what is its own besides.
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use granary_worker::launch::{ProcessLauncher, end_leftovers};
+
+use crate::contract::{self, Case};
+
+fn launcher() -> ProcessLauncher {
+    #[allow(clippy::disallowed_methods, reason = "the test's own configuration")]
+    let path = std::env::var("PATH").unwrap();
+    ProcessLauncher::new(path, Duration::from_secs(1)).unwrap()
+}
+
+macro_rules! contract {
+    ($($name:ident),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            contract::$name(&launcher()).await;
+        }
+    )+};
+}
+
+contract! {
+    exit_codes_and_output_come_back,
+    signals_are_told_apart_from_codes,
+    the_environment_holds_nothing_of_the_workers,
+    the_program_works_in_its_own_folder,
+    no_shell_reads_the_arguments,
+    a_missing_program_cannot_be_started,
+    who_runs_too_long_is_stopped,
+    who_does_not_listen_is_killed,
+    who_takes_too_much_memory_is_stopped,
+    children_share_the_limit_of_memory,
+    nothing_is_left_behind,
+    a_call_that_is_dropped_kills_the_program,
+    all_of_a_large_output_comes_in_order,
+    a_program_waits_while_nobody_takes_its_output,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_have_a_session_of_their_own_and_no_core_dumps() {
+    let ran = Case::shell("ulimit -c; ps -o sid= -p $$ | tr -d ' '; echo $$")
+        .run(&launcher())
+        .await;
+    let text = ran.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "0");
+    assert_eq!(lines[1], lines[2]);
+}
+
+/// Not a test: a worker with a running program, for the one below to kill.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a part of another test"]
+async fn worker_to_be_killed() {
+    let case = Case::shell("echo begun; sleep 300");
+    println!("{}", case.files().display());
+    case.run(&launcher()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_killed_takes_its_programs_along() {
+    let mut worker = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "process::worker_to_be_killed",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(worker.stdout.take().unwrap()).lines();
+    let files = loop {
+        let line = lines.next_line().await.unwrap().unwrap();
+        if line.ends_with("/files") {
+            break PathBuf::from(line);
+        }
+    };
+    let runs = |line: &String| line.starts_with("sh") || line.starts_with("sleep");
+    while !contract::working_in(&files).iter().any(runs) {
+        tokio::task::yield_now().await;
+    }
+    worker.kill().await.unwrap();
+    let gone = async {
+        while contract::working_in(&files)
+            .iter()
+            .any(|line| line.starts_with("sh"))
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone)
+        .await
+        .expect("the program outlived its worker");
+    // What the kernel does not end with it (a child of the program), the next worker does.
+    end_leftovers(&files);
+    std::fs::remove_dir_all(files.parent().unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_worker_left_running_is_ended() {
+    let case = Case::new(&["true"]);
+    let mut left = tokio::process::Command::new("sleep")
+        .arg("300")
+        .env("GRANARY_FILES", case.files())
+        .spawn()
+        .unwrap();
+    let mut stranger = tokio::process::Command::new("sleep")
+        .arg("300")
+        .env(
+            "GRANARY_FILES",
+            format!("{}-2/files", case.folder.path().display()),
+        )
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    while !contract::working_in(&case.files())
+        .iter()
+        .any(|line| line.starts_with("sleep"))
+    {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(end_leftovers(&case.program.folder), 1);
+    assert!(!left.wait().await.unwrap().success());
+    assert!(
+        stranger.try_wait().unwrap().is_none(),
+        "a folder whose name only begins the same is another one"
+    );
+}
