@@ -89,7 +89,7 @@ fn refuse(request: &Request<Incoming>) -> Option<S3Error> {
     {
         return Some(fault(
             S3ErrorCode::InvalidRequest,
-            "the endpoint takes Signature Version 4 only: AWS4-HMAC-SHA256",
+            "the endpoint takes Signature Version 4 only (AWS4-HMAC-SHA256): set signature_version to s3v4",
         ));
     }
     if request.method() == Method::POST

@@ -56,6 +56,7 @@ macro_rules! for_each_conformance_case {
             multipart::a_taken_name_is_not_taken_again,
             multipart::a_wrong_list_of_parts_is_refused,
             multipart::a_damaged_part_is_refused,
+            multipart::the_checksum_of_the_whole_is_compared,
             multipart::an_aborted_upload_is_gone,
             multipart::parts_are_listed_in_pages,
             multipart::a_part_may_be_a_copy,

@@ -51,17 +51,17 @@ pub(super) fn assemble<'a>(
     parts: &[Part],
     total: u64,
 ) -> io::Result<Whole<'a>> {
-    if fits_in_place(upload, parts, total)? {
+    if fits_in_place(upload, parts)? {
         each(parts, |part, offset| match part.lies {
             Lies::Unit(_) => Ok(()),
             Lies::File(_) => copy_one(upload, part, &upload.data, offset),
         })?;
-        if upload.data.metadata()?.len() == total {
-            return Ok(Whole::InPlace {
-                file: &upload.data,
-                path: upload.folder.join(DATA),
-            });
-        }
+        // What lies behind belongs to parts that broke off.
+        upload.data.set_len(total)?;
+        return Ok(Whole::InPlace {
+            file: &upload.data,
+            path: upload.folder.join(DATA),
+        });
     }
     let temp = TempFile::create(disk)?;
     each(parts, |part, offset| {
@@ -70,9 +70,9 @@ pub(super) fn assemble<'a>(
     Ok(Whole::Copied(temp))
 }
 
-/// Whether every part in `data` lies where it has to, and nothing else of value does: then the others can be copied in
-/// without destroying what a second try would need.
-fn fits_in_place(upload: &Upload, parts: &[Part], total: u64) -> io::Result<bool> {
+/// Whether every part in `data` is in the object and lies where it has to: then nothing else in there is of value, and the
+/// others can be copied in without destroying what a second try would need.
+fn fits_in_place(upload: &Upload, parts: &[Part]) -> io::Result<bool> {
     let mut right = 0;
     each(parts, |part, offset| {
         right += usize::from(part.offset() == Some(offset));
@@ -85,7 +85,7 @@ fn fits_in_place(upload: &Upload, parts: &[Part], total: u64) -> io::Result<bool
         .values()
         .filter(|part| part.offset().is_some())
         .count();
-    Ok(right == placed && upload.data.metadata()?.len() <= total)
+    Ok(right == placed)
 }
 
 fn copy_one(upload: &Upload, part: &Part, to: &File, offset: u64) -> io::Result<()> {

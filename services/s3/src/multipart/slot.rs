@@ -2,6 +2,7 @@
 
 use std::{fs, fs::File, io, sync::Arc};
 
+use rustix::fs::FallocateFlags;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use tokio::sync::OwnedRwLockReadGuard;
 
@@ -156,8 +157,25 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if !self.arrived && matches!(self.target, Target::Data { .. }) {
-            self.upload.state.lock().taken.remove(&self.number);
+        let Target::Data { unit } = self.target else {
+            return;
+        };
+        if self.arrived {
+            return;
+        }
+        let offset = self.offset();
+        let mut state = self.upload.state.lock();
+        // A full disk gets its room back. Where this is not possible, the upload's end does it.
+        let _ = rustix::fs::fallocate(
+            &self.upload.data,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            offset,
+            unit,
+        );
+        state.taken.remove(&self.number);
+        if state.taken.is_empty() {
+            // The next part may tell another size.
+            state.unit = None;
         }
     }
 }

@@ -56,7 +56,6 @@ pub(crate) async fn create(
     }
     Ok(CreateBucketOutput {
         location: Some(location),
-        ..CreateBucketOutput::default()
     })
 }
 

@@ -1,8 +1,10 @@
 //! An endpoint of one's own.
 #![allow(
     dead_code,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::disallowed_methods,
     reason = "helpers of tests; each test uses some of them"
 )]
 
