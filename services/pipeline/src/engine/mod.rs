@@ -7,6 +7,7 @@ mod events;
 pub(crate) mod examine;
 mod make;
 mod page;
+mod pass;
 pub(crate) mod plan;
 mod queue;
 pub(crate) mod read;

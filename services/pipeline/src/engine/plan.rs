@@ -87,6 +87,15 @@ impl Plan {
         })
     }
 
+    /// Whether any step wants all of the bytes.
+    pub(crate) fn reads_whole(&self) -> bool {
+        self.definition.steps.iter().any(|step| match &step.action {
+            Action::Check(Check::Content(check)) => check.needs_whole(),
+            Action::Transform(Transform::Thumbnail(_)) => true,
+            _ => false,
+        })
+    }
+
     /// What its steps of the whole session found wrong.
     pub(crate) fn session_errors(&self) -> Report {
         let mut errors = Report::new();

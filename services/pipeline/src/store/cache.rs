@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use granary_core::Result;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -32,10 +32,7 @@ pub(crate) async fn find<C: ConnectionTrait>(
     project: &str,
     contents: &[&str],
 ) -> Result<HashMap<String, Entry>> {
-    let sql = format!(
-        "SELECT cache.sha256, cache.steps FROM {} AS wanted JOIN cache ON cache.project = $2 AND cache.sha256 = wanted.sha256",
-        table(db.get_database_backend(), 1, &[("sha256", Column::Text)])
-    );
+    let sql = find_sql(db.get_database_backend());
     let wanted = rows(contents.iter().map(|content| json!([content])).collect());
     let mut known = HashMap::new();
     for row in all(db, sql, vec![wanted, project.into()]).await? {
@@ -47,4 +44,26 @@ pub(crate) async fn find<C: ConnectionTrait>(
         );
     }
     Ok(known)
+}
+
+// A list to search for, rather than a join: SQLite would go through the whole project for each content.
+fn find_sql(backend: DbBackend) -> String {
+    format!(
+        "SELECT sha256, steps FROM cache WHERE project = $2 AND sha256 IN (SELECT sha256 FROM {} AS wanted)",
+        table(backend, 1, &[("sha256", Column::Text)])
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{database, plan};
+
+    #[tokio::test]
+    async fn a_look_up_costs_what_is_asked_for_and_not_what_is_stored() {
+        let (_folder, db) = database().await;
+        let plan = plan(&db, &find_sql(db.backend()), 2).await;
+        assert!(plan.contains("project=? AND sha256=?"), "{plan}");
+        assert!(!plan.contains("SCAN cache"), "{plan}");
+    }
 }

@@ -7,6 +7,8 @@ pub(crate) mod cursor;
 pub(crate) mod pipelines;
 pub(crate) mod results;
 pub(crate) mod runs;
+#[cfg(test)]
+mod tests;
 pub(crate) mod works;
 pub(crate) mod write;
 

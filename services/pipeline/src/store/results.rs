@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use granary_core::{Error, Result};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend};
 use serde_json::json;
 
 use super::{Column, all, get, one, rows, runs::Counts, table};
@@ -55,13 +55,7 @@ pub(crate) async fn done<C: ConnectionTrait>(
     runs: &[&str],
     assets: &[String],
 ) -> Result<HashSet<(String, String)>> {
-    let backend = db.get_database_backend();
-    let sql = format!(
-        "SELECT results.run, results.asset FROM {} AS r1 CROSS JOIN {} AS a1
-         JOIN results ON results.run = r1.run AND results.asset = a1.asset",
-        table(backend, 1, &[("run", Column::Text)]),
-        table(backend, 2, &[("asset", Column::Text)])
-    );
+    let sql = done_sql(db.get_database_backend());
     let runs = rows(runs.iter().map(|run| json!([run])).collect());
     let assets = rows(assets.iter().map(|asset| json!([asset])).collect());
     all(db, sql, vec![runs, assets])
@@ -86,4 +80,27 @@ pub(crate) async fn counts<C: ConnectionTrait>(db: &C, run: &str) -> Result<Coun
         cached: get(&row, "cached")?,
         worked: get(&row, "worked")?,
     })
+}
+
+// Lists to search for, rather than a join: SQLite would go through the whole run for each asset.
+fn done_sql(backend: DbBackend) -> String {
+    format!(
+        "SELECT run, asset FROM results WHERE run IN (SELECT run FROM {} AS r1) AND asset IN (SELECT asset FROM {} AS a1)",
+        table(backend, 1, &[("run", Column::Text)]),
+        table(backend, 2, &[("asset", Column::Text)])
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{database, plan};
+
+    #[tokio::test]
+    async fn asking_what_is_done_costs_what_is_asked_for_and_not_what_is_stored() {
+        let (_folder, db) = database().await;
+        let plan = plan(&db, &done_sql(db.backend()), 2).await;
+        assert!(plan.contains("run=? AND asset=?"), "{plan}");
+        assert!(!plan.contains("SCAN results"), "{plan}");
+    }
 }

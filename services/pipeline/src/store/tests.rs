@@ -1,0 +1,172 @@
+//! The queue and what is written under a lease, on SQLite.
+
+use granary_core::{
+    Error,
+    name::{PipelineName, SessionName},
+};
+use granary_proto::pipeline::v1::RunState;
+use granary_runtime::db::{DatabaseUrl, Db, commit};
+use sea_orm::Value;
+use tempfile::TempDir;
+
+use super::{
+    all, cursor, get,
+    pipelines::{self, PipelineRow},
+    runs,
+    works::{self, Work},
+    write::{self, Write},
+};
+use crate::migration::Migrator;
+
+pub(super) async fn database() -> (TempDir, Db) {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open::<Migrator>(&DatabaseUrl::Sqlite(folder.path().into()), "pipeline")
+        .await
+        .unwrap();
+    (folder, db)
+}
+
+/// How SQLite would answer a query with so many JSON parameters.
+pub(super) async fn plan(db: &Db, sql: &str, parameters: usize) -> String {
+    let values = vec![Value::from("[]"); parameters];
+    let rows = all(db.reader(), format!("EXPLAIN QUERY PLAN {sql}"), values)
+        .await
+        .unwrap();
+    rows.iter()
+        .map(|row| get::<String>(row, "detail").unwrap())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn session(id: &str) -> SessionName {
+    SessionName::new("p", "raw", id).unwrap()
+}
+
+async fn apply(db: &Db, version: i64) {
+    let row = PipelineRow {
+        name: PipelineName::new("p", "images").unwrap(),
+        version,
+        digest: version.to_string(),
+        definition: vec![],
+        create_time: 1,
+        update_time: 1,
+    };
+    let tx = db.begin().await.unwrap();
+    pipelines::save(&tx, &row, "raw", &[]).await.unwrap();
+    commit(tx).await.unwrap();
+}
+
+async fn states(db: &Db, id: &str) -> Vec<(i64, RunState)> {
+    let found = runs::of_session(db.reader(), &session(id)).await.unwrap();
+    found
+        .into_iter()
+        .map(|run| (run.version, run.state))
+        .collect()
+}
+
+fn end(work: &Work) -> Write {
+    Write {
+        work: work.clone(),
+        results: vec![],
+        cache: vec![],
+        runs: vec![],
+        done: true,
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_comes_again_changes_nothing() {
+    let (_folder, db) = database().await;
+    apply(&db, 1).await;
+    let both = [session("a"), session("b")];
+    assert_eq!(works::enqueue(&db, &both, "t1", 10).await.unwrap(), 2);
+    // In between, a new version was applied: it is for what completes from now on.
+    apply(&db, 2).await;
+    assert_eq!(
+        works::enqueue(&db, &[session("b"), session("c")], "t2", 11)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(states(&db, "b").await, [(1, RunState::Queued)]);
+    assert_eq!(states(&db, "c").await, [(2, RunState::Queued)]);
+    assert_eq!(
+        cursor::load(db.reader()).await.unwrap().as_deref(),
+        Some("t2")
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_held_by_one_until_its_lease_ends() {
+    let (_folder, db) = database().await;
+    apply(&db, 1).await;
+    works::enqueue(&db, &[session("a")], "t", 10).await.unwrap();
+    let first = works::claim(&db, "one", 5, 10, 100).await.unwrap();
+    assert_eq!(first.len(), 1);
+    assert_eq!(states(&db, "a").await, [(1, RunState::Running)]);
+    assert!(
+        works::claim(&db, "two", 5, 50, 150)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    works::renew(&db, "one", &[session("a")], 200)
+        .await
+        .unwrap();
+    assert!(
+        works::claim(&db, "two", 5, 150, 250)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let second = works::claim(&db, "two", 5, 200, 300).await.unwrap();
+
+    // What the first one writes late is refused, alone.
+    let results = write::apply(&db, vec![end(&first[0]), end(&second[0])], 210)
+        .await
+        .unwrap();
+    assert!(
+        matches!(results[0], Err(Error::Aborted { .. })),
+        "{:?}",
+        results[0]
+    );
+    assert!(results[1].is_ok());
+    assert_eq!(works::next_due(&db).await.unwrap(), None);
+    assert!(
+        works::claim(&db, "three", 5, 1000, 2000)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_taken_again_when_it_is_due() {
+    let (_folder, db) = database().await;
+    works::enqueue(&db, &[session("a")], "t", 10).await.unwrap();
+    let work = works::claim(&db, "one", 5, 10, 100)
+        .await
+        .unwrap()
+        .remove(0);
+    works::release(&db, &work, 3, 60).await.unwrap();
+    assert_eq!(works::next_due(&db).await.unwrap(), Some(60));
+    assert!(
+        works::claim(&db, "one", 5, 59, 100)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        works::claim(&db, "one", 5, 60, 100).await.unwrap()[0].attempts,
+        3
+    );
+}
+
+#[tokio::test]
+async fn the_only_process_takes_over_at_once_what_an_earlier_one_held() {
+    let (_folder, db) = database().await;
+    works::enqueue(&db, &[session("a")], "t", 10).await.unwrap();
+    works::claim(&db, "dead", 5, 10, 1_000_000).await.unwrap();
+    works::take_over(&db, 20).await.unwrap();
+    assert_eq!(works::claim(&db, "new", 5, 20, 100).await.unwrap().len(), 1);
+}
