@@ -2,12 +2,14 @@
 
 use std::{fs, path::PathBuf, sync::Mutex};
 
+use crate::world::{
+    Backend, Fault, Front, Told, World, each, embedded_store, eventually, item, noise, objects,
+};
 use granary_core::Error;
 use granary_proto::metadata::v1::AssetState;
 use granary_transfer::{Progress, Source};
 use tokio::net::TcpListener;
 use tonic::Code;
-use crate::world::{Backend, Fault, Front, Told, World, each, embedded_store, eventually, item, noise, objects};
 
 const MIB: usize = 1 << 20;
 
@@ -16,10 +18,21 @@ async fn urls_that_ended_are_signed_anew() {
     each(async |world: World| {
         let session = world.open("s").await;
         let (small, big) = (noise(100, 1), noise(9 * MIB, 2));
-        world.front.next("PUT", "/small", Fault::Answer(403, "AccessDenied"));
-        world.front.next("PUT", "partNumber=1&", Fault::Answer(403, "AccessDenied"));
-        world.front.next("GET", "/small", Fault::Answer(403, "AccessDenied"));
-        world.send(&session, vec![world.file("small", &small), world.file("big", &big)]).await;
+        world
+            .front
+            .next("PUT", "/small", Fault::Answer(403, "AccessDenied"));
+        world
+            .front
+            .next("PUT", "partNumber=1&", Fault::Answer(403, "AccessDenied"));
+        world
+            .front
+            .next("GET", "/small", Fault::Answer(403, "AccessDenied"));
+        world
+            .send(
+                &session,
+                vec![world.file("small", &small), world.file("big", &big)],
+            )
+            .await;
         let wanted = world.wanted(session.asset("small"), "small", &small);
         world.fetch(vec![wanted.clone()]).await;
         assert_eq!(fs::read(&wanted.to).unwrap(), small);
@@ -33,10 +46,22 @@ async fn a_store_that_refuses_every_signature_is_reported() {
     let world = World::embedded().await;
     let session = world.open("s").await;
     for _ in 0..3 {
-        world.front.next("PUT", "/a", Fault::Answer(403, "SignatureDoesNotMatch"));
+        world
+            .front
+            .next("PUT", "/a", Fault::Answer(403, "SignatureDoesNotMatch"));
     }
-    let error = world.uploader().upload(&session, vec![world.file("a", b"1")], &Told::default()).await.unwrap_err().to_string();
-    assert!(error.starts_with("a: ") && error.contains("SignatureDoesNotMatch") && !error.contains("X-Amz"), "{error}");
+    let error = world
+        .uploader()
+        .upload(&session, vec![world.file("a", b"1")], &Told::default())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("a: ")
+            && error.contains("SignatureDoesNotMatch")
+            && !error.contains("X-Amz"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -44,17 +69,27 @@ async fn passing_failures_of_the_store_are_outlived() {
     each(async |world: World| {
         let session = world.open("s").await;
         let bytes = noise(3 * MIB, 3);
-        world.front.next("PUT", "/a", Fault::Answer(503, "SlowDown"));
+        world
+            .front
+            .next("PUT", "/a", Fault::Answer(503, "SlowDown"));
         world.front.next("PUT", "/a", Fault::LoseAnswer);
-        world.front.next("HEAD", "/a", Fault::Answer(500, "InternalError"));
+        world
+            .front
+            .next("HEAD", "/a", Fault::Answer(500, "InternalError"));
         let uploaded = world.send(&session, vec![world.file("a", &bytes)]).await;
         assert_eq!(uploaded.files, 1);
         world.front.next("GET", "/a", Fault::CutAnswer(MIB + 500));
-        world.front.next("GET", "/a", Fault::Answer(503, "SlowDown"));
+        world
+            .front
+            .next("GET", "/a", Fault::Answer(503, "SlowDown"));
         let wanted = world.wanted(session.asset("a"), "a", &bytes);
         let fetched = world.fetch(vec![wanted.clone()]).await;
         assert!(fs::read(&wanted.to).unwrap() == bytes);
-        assert_eq!(fetched.bytes, bytes.len() as u64, "what had arrived was fetched again");
+        assert_eq!(
+            fetched.bytes,
+            bytes.len() as u64,
+            "what had arrived was fetched again"
+        );
         assert!(world.front.is_spent());
     })
     .await;
@@ -68,7 +103,10 @@ async fn a_completion_whose_answer_is_lost_still_counts() {
         world.front.next("POST", "uploadId=", Fault::LoseAnswer);
         world.send(&session, vec![world.file("big", &bytes)]).await;
         assert!(world.front.is_spent());
-        assert_eq!(world.asset(&session, "big").await.state(), AssetState::Uploaded);
+        assert_eq!(
+            world.asset(&session, "big").await.state(),
+            AssetState::Uploaded
+        );
     })
     .await;
 }
@@ -78,10 +116,15 @@ async fn an_upload_whose_parts_were_dropped_begins_anew() {
     each(async |world: World| {
         let session = world.open("s").await;
         let bytes = noise(9 * MIB, 5);
-        world.front.next("PUT", "partNumber=2&", Fault::Answer(404, "NoSuchUpload"));
+        world
+            .front
+            .next("PUT", "partNumber=2&", Fault::Answer(404, "NoSuchUpload"));
         world.send(&session, vec![world.file("big", &bytes)]).await;
         assert!(world.front.is_spent());
-        assert_eq!(world.asset(&session, "big").await.state(), AssetState::Uploaded);
+        assert_eq!(
+            world.asset(&session, "big").await.state(),
+            AssetState::Uploaded
+        );
     })
     .await;
 }
@@ -126,12 +169,33 @@ async fn a_file_that_changes_while_it_is_sent_is_named() {
     let session = world.open("s").await;
     for (name, change) in changes {
         let item = world.file(name, &noise(9 * MIB, 6));
-        let Source::File(file) = item.source.clone() else { panic!("no file") };
-        let meddler = Meddler { file: file.clone(), change: Mutex::new(Some(Box::new(change))), left: Mutex::new(0) };
-        let error = world.uploader().upload(&session, vec![item], &meddler).await.unwrap_err().to_string();
-        assert!(error.contains("changed while it was sent"), "{name}: {error}");
-        assert!(error.contains(name) || error.contains(&file.display().to_string()), "{name}: {error}");
-        assert_eq!(world.asset(&session, name).await.state(), AssetState::Pending, "{name}");
+        let Source::File(file) = item.source.clone() else {
+            panic!("no file")
+        };
+        let meddler = Meddler {
+            file: file.clone(),
+            change: Mutex::new(Some(Box::new(change))),
+            left: Mutex::new(0),
+        };
+        let error = world
+            .uploader()
+            .upload(&session, vec![item], &meddler)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("changed while it was sent"),
+            "{name}: {error}"
+        );
+        assert!(
+            error.contains(name) || error.contains(&file.display().to_string()),
+            "{name}: {error}"
+        );
+        assert_eq!(
+            world.asset(&session, name).await.state(),
+            AssetState::Pending,
+            "{name}"
+        );
     }
 }
 
@@ -139,9 +203,23 @@ async fn a_file_that_changes_while_it_is_sent_is_named() {
 async fn what_is_no_file_is_named() {
     let world = World::embedded().await;
     let session = world.open("s").await;
-    for source in [world.folder.path().to_owned(), world.folder.path().join("missing")] {
-        let error = world.uploader().upload(&session, vec![item("a", Source::File(source.clone()))], &Told::default()).await.unwrap_err();
-        assert!(matches!(&error, Error::Precondition { resource, .. } if *resource == source.display().to_string()), "{error}");
+    for source in [
+        world.folder.path().to_owned(),
+        world.folder.path().join("missing"),
+    ] {
+        let error = world
+            .uploader()
+            .upload(
+                &session,
+                vec![item("a", Source::File(source.clone()))],
+                &Told::default(),
+            )
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Precondition { resource, .. } if *resource == source.display().to_string()),
+            "{error}"
+        );
     }
 }
 
@@ -154,13 +232,25 @@ async fn a_store_that_comes_late_is_waited_for() {
     let mut config = objects("key", "secret-key", "granary");
     config.endpoint = format!("http://{address}").parse().unwrap();
     config.public_endpoint = config.endpoint.clone();
-    let world = World::with(&Backend::Embedded, folder, config, Front::before(address).await).await;
+    let world = World::with(
+        &Backend::Embedded,
+        folder,
+        config,
+        Front::before(address).await,
+    )
+    .await;
     let session = world.open("s").await;
     let status = world.create(&session, &[("a", b"1")]).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(status.message().contains("object store cannot be reached"), "{status:?}");
+    assert!(
+        status.message().contains("object store cannot be reached"),
+        "{status:?}"
+    );
     assert!(world.storage.check().await.is_err());
-    embedded_store(world.folder.path(), TcpListener::bind(address).await.unwrap());
+    embedded_store(
+        world.folder.path(),
+        TcpListener::bind(address).await.unwrap(),
+    );
     let uploaded = world.send(&session, vec![world.file("a", b"1")]).await;
     assert_eq!(uploaded.files, 1);
     eventually(async || world.storage.check().await.ok()).await;

@@ -29,28 +29,41 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use url::Url;
 
-pub use front::{Fault, Front};
-pub use raw::{sha256, sum};
+pub(crate) use front::{Fault, Front};
+pub(crate) use raw::{sha256, sum};
 
 /// What a world stands on.
 #[derive(Clone, Debug)]
-pub enum Backend {
+pub(crate) enum Backend {
     Embedded,
     /// A PostgreSQL, an S3 server, or both; what is not there is embedded.
-    Servers { postgres: Option<String>, s3: Option<Url> },
+    Servers {
+        postgres: Option<String>,
+        s3: Option<Url>,
+    },
 }
 
 /// Runs a test on each backend that is at hand.
-pub async fn each(test: impl AsyncFn(World)) {
+pub(crate) async fn each(test: impl AsyncFn(World)) {
     for backend in backends() {
-        eprintln!("on {}", if matches!(backend, Backend::Embedded) { "the embedded stores" } else { "servers" });
+        eprintln!(
+            "on {}",
+            if matches!(backend, Backend::Embedded) {
+                "the embedded stores"
+            } else {
+                "servers"
+            }
+        );
         test(World::start(&backend).await).await;
     }
 }
 
 fn backends() -> Vec<Backend> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let (postgres, s3) = (variable("GRANARY_TEST_POSTGRES"), variable("GRANARY_TEST_S3").map(|url| Url::parse(&url).unwrap()));
+    let (postgres, s3) = (
+        variable("GRANARY_TEST_POSTGRES"),
+        variable("GRANARY_TEST_S3").map(|url| Url::parse(&url).unwrap()),
+    );
     let mut all = vec![Backend::Embedded];
     if postgres.is_some() || s3.is_some() {
         all.push(Backend::Servers { postgres, s3 });
@@ -58,24 +71,24 @@ fn backends() -> Vec<Backend> {
     all
 }
 
-pub struct World {
-    pub folder: TempDir,
-    pub tasks: Tasks,
-    pub storage: Storage,
-    pub metadata: Link,
-    pub link: Link,
-    pub objects: ObjectsConfig,
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    _tasks: Tasks,
+    pub(crate) storage: Storage,
+    pub(crate) metadata: Link,
+    pub(crate) link: Link,
+    pub(crate) objects: ObjectsConfig,
     /// Between everybody and the store.
-    pub front: Front,
+    pub(crate) front: Front,
 }
 
 impl World {
     /// Starts one on the embedded stores.
-    pub async fn embedded() -> Self {
+    pub(crate) async fn embedded() -> Self {
         Self::start(&Backend::Embedded).await
     }
 
-    pub async fn start(backend: &Backend) -> Self {
+    pub(crate) async fn start(backend: &Backend) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, objects) = store(backend, folder.path()).await;
         let front = Front::before(store).await;
@@ -83,11 +96,21 @@ impl World {
     }
 
     /// Starts one whose store is said to be at an address.
-    pub async fn with(backend: &Backend, folder: TempDir, objects: ObjectsConfig, front: Front) -> Self {
+    pub(crate) async fn with(
+        backend: &Backend,
+        folder: TempDir,
+        objects: ObjectsConfig,
+        front: Front,
+    ) -> Self {
         let database = database(backend, folder.path()).await;
         let (tasks, issuer) = (Tasks::new(), Issuer::ephemeral().unwrap());
         let clock: SharedClock = Arc::new(SystemClock);
-        let options = granary_metadata::Options { database: database.clone(), layout: objects.layout.clone(), clock: clock.clone(), issuer: None };
+        let options = granary_metadata::Options {
+            database: database.clone(),
+            layout: objects.layout.clone(),
+            clock: clock.clone(),
+            issuer: None,
+        };
         let metadata = options.build(&tasks).await.unwrap();
         let metadata = serve(&issuer, |routes| metadata.mount(routes));
         let options = granary_storage::Options {
@@ -99,35 +122,52 @@ impl World {
         };
         let storage = options.build(&tasks, metadata.clone()).await.unwrap();
         let link = serve(&issuer, |routes| storage.mount(routes));
-        Self { folder, tasks, storage, metadata, link, objects, front }
+        Self {
+            folder,
+            _tasks: tasks,
+            storage,
+            metadata,
+            link,
+            objects,
+            front,
+        }
     }
 
-    pub fn uploader(&self) -> Uploader {
+    pub(crate) fn uploader(&self) -> Uploader {
         Uploader::new(self.link.clone(), UploadOptions::default())
     }
 
-    pub fn downloader(&self) -> Downloader {
+    pub(crate) fn downloader(&self) -> Downloader {
         Downloader::new(self.link.clone(), DownloadOptions::default())
     }
 
-    pub fn reader(&self) -> ObjectReader {
+    pub(crate) fn reader(&self) -> ObjectReader {
         ObjectReader::new(self.objects.clone())
     }
 
     /// Writes a file and answers what sends it.
-    pub fn file(&self, name: &str, bytes: &[u8]) -> Item {
-        let path = self.folder.path().join(format!("{}.file", sha256(name.as_bytes())));
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> Item {
+        let path = self
+            .folder
+            .path()
+            .join(format!("{}.file", sha256(name.as_bytes())));
         std::fs::write(&path, bytes).unwrap();
         item(name, Source::File(path))
     }
 }
 
-pub fn item(path: &str, source: Source) -> Item {
-    Item { path: path.into(), source, media_type: String::new(), derived_from: vec![], producer: String::new() }
+pub(crate) fn item(path: &str, source: Source) -> Item {
+    Item {
+        path: path.into(),
+        source,
+        media_type: String::new(),
+        derived_from: vec![],
+        producer: String::new(),
+    }
 }
 
 /// Bytes that compress badly and differ by seed.
-pub fn noise(size: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(size: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -135,10 +175,13 @@ pub fn noise(size: usize, seed: u64) -> Vec<u8> {
         state ^= state << 17;
         state.to_le_bytes()
     };
-    std::iter::repeat_with(&mut next).flatten().take(size).collect()
+    std::iter::repeat_with(&mut next)
+        .flatten()
+        .take(size)
+        .collect()
 }
 
-pub fn project() -> ProjectName {
+pub(crate) fn project() -> ProjectName {
     ProjectName::new("default").unwrap()
 }
 
@@ -147,7 +190,10 @@ fn serve(issuer: &Issuer, mount: impl FnOnce(&mut RoutesBuilder)) -> Link {
     let mut routes = RoutesBuilder::default();
     mount(&mut routes);
     let served = protect(routes.routes(), &AuthLayer::new(issuer.verifier()));
-    Link::local(served, TokenSource::renewed(issuer.clone(), "service:test", Role::Service))
+    Link::local(
+        served,
+        TokenSource::renewed(issuer.clone(), "service:test", Role::Service),
+    )
 }
 
 fn behind(mut objects: ObjectsConfig, address: SocketAddr) -> ObjectsConfig {
@@ -160,7 +206,10 @@ async fn store(backend: &Backend, folder: &Path) -> (SocketAddr, ObjectsConfig) 
     if let Backend::Servers { s3: Some(s3), .. } = backend {
         let prefix = format!("test{}", uuid::Uuid::new_v4().simple());
         let address = s3.socket_addrs(|| None).unwrap()[0];
-        return (address, objects(s3.username(), s3.password().unwrap_or_default(), &prefix));
+        return (
+            address,
+            objects(s3.username(), s3.password().unwrap_or_default(), &prefix),
+        );
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -168,7 +217,7 @@ async fn store(backend: &Backend, folder: &Path) -> (SocketAddr, ObjectsConfig) 
     (address, objects("key", "secret-key", "granary"))
 }
 
-pub fn objects(key: &str, secret: &str, prefix: &str) -> ObjectsConfig {
+pub(crate) fn objects(key: &str, secret: &str, prefix: &str) -> ObjectsConfig {
     let nowhere = Url::parse("http://127.0.0.1:1").unwrap();
     ObjectsConfig {
         endpoint: nowhere.clone(),
@@ -182,7 +231,7 @@ pub fn objects(key: &str, secret: &str, prefix: &str) -> ObjectsConfig {
 }
 
 /// Serves the embedded store; it ends with the test.
-pub fn embedded_store(folder: &Path, listener: TcpListener) {
+pub(crate) fn embedded_store(folder: &Path, listener: TcpListener) {
     let options = granary_s3::Options {
         root: folder.join("objects"),
         access_key: "key".into(),
@@ -195,10 +244,19 @@ pub fn embedded_store(folder: &Path, listener: TcpListener) {
 }
 
 async fn database(backend: &Backend, folder: &Path) -> DatabaseUrl {
-    let Backend::Servers { postgres: Some(postgres), .. } = backend else { return DatabaseUrl::Sqlite(folder.join("db")) };
+    let Backend::Servers {
+        postgres: Some(postgres),
+        ..
+    } = backend
+    else {
+        return DatabaseUrl::Sqlite(folder.join("db"));
+    };
     let name = format!("test{}", uuid::Uuid::new_v4().simple());
     let admin = Database::connect(postgres).await.unwrap();
-    admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    admin
+        .execute_unprepared(&format!("CREATE DATABASE {name}"))
+        .await
+        .unwrap();
     admin.close().await.unwrap();
     let mut url = Url::parse(postgres).unwrap();
     url.set_path(&name);
@@ -207,15 +265,20 @@ async fn database(backend: &Backend, folder: &Path) -> DatabaseUrl {
 
 /// What is told to a progress bar.
 #[derive(Debug, Default)]
-pub struct Told(pub std::sync::Mutex<HashMap<&'static str, u64>>);
+pub(crate) struct Told(pub(crate) std::sync::Mutex<HashMap<&'static str, u64>>);
 
 impl Told {
     fn add(&self, what: &'static str, count: u64) {
         *self.0.lock().unwrap().entry(what).or_default() += count;
     }
 
-    pub fn of(&self, what: &str) -> u64 {
-        self.0.lock().unwrap().get(what).copied().unwrap_or_default()
+    pub(crate) fn of(&self, what: &str) -> u64 {
+        self.0
+            .lock()
+            .unwrap()
+            .get(what)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -239,7 +302,7 @@ impl granary_transfer::Progress for Told {
 }
 
 /// Tries until it works, for a while.
-pub async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     let tried = async {
         loop {
@@ -249,10 +312,12 @@ pub async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), tried).await.expect("it did not happen in 20 s")
+    tokio::time::timeout(Duration::from_secs(20), tried)
+        .await
+        .expect("it did not happen in 20 s")
 }
 
 /// A session that is open.
-pub fn session(name: &str) -> SessionName {
+pub(crate) fn session(name: &str) -> SessionName {
     SessionName::new("default", "recordings", name).unwrap()
 }
