@@ -49,8 +49,8 @@ impl Asset {
 
 const COLUMNS: &str = "SELECT a.project, a.dataset, a.asset, d.kind, a.session, a.path, a.media_type, a.size_bytes, a.sha256, a.state, \
     a.attributes, a.errors, a.derived_from, a.producer, a.created, a.updated";
-const FROM: &str =
-    " FROM assets a JOIN datasets d ON d.project = a.project AND d.dataset = a.dataset";
+const GIVEN: &str =
+    " WHERE a.project = v.column1 AND a.dataset = v.column2 AND a.asset = v.column3";
 
 fn read(row: &mut Row) -> Result<Asset> {
     Ok(Asset {
@@ -91,9 +91,9 @@ pub(crate) async fn get(on: &impl ConnectionTrait, names: &[AssetName]) -> Resul
     let mut found = Vec::with_capacity(names.len());
     for chunk in names.chunks(NAMES) {
         let mut sql = Sql::new(on.get_database_backend(), COLUMNS);
-        sql.push(FROM)
-            .push(" WHERE (a.project, a.dataset, a.asset)")
-            .among(chunk, columns);
+        sql.given(chunk, columns);
+        sql.push("assets a JOIN datasets d ON d.project = a.project AND d.dataset = a.dataset")
+            .push(GIVEN);
         found.extend(sql.all(on, read).await?);
     }
     Ok(found)
@@ -108,9 +108,9 @@ pub(crate) async fn sessions(
     for chunk in names.chunks(NAMES) {
         let mut sql = Sql::new(
             on.get_database_backend(),
-            "SELECT DISTINCT a.project, a.dataset, a.session FROM assets a WHERE (a.project, a.dataset, a.asset)",
+            "SELECT DISTINCT a.project, a.dataset, a.session",
         );
-        sql.among(chunk, columns);
+        sql.given(chunk, columns).push("assets a").push(GIVEN);
         let read = |row: &mut Row| {
             Ok(SessionName {
                 project: row.get()?,

@@ -118,11 +118,12 @@ pub(crate) async fn kinds(
     }
     let mut sql = Sql::new(
         on.get_database_backend(),
-        "SELECT project, dataset, kind FROM datasets WHERE (project, dataset)",
+        "SELECT d.project, d.dataset, d.kind",
     );
-    sql.among(names, |name| {
+    sql.given(names, |name| {
         values![name.project.as_str(), name.dataset.as_str()]
     });
+    sql.push("datasets d WHERE d.project = v.column1 AND d.dataset = v.column2");
     let rows = sql.all(on, |row| {
         let name = DatasetName {
             project: row.get()?,

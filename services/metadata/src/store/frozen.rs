@@ -114,12 +114,14 @@ impl Content {
         let mut sql = Sql::new(
             on.get_database_backend(),
             "SELECT l.project, l.dataset, l.asset, l.label, l.class, l.x, l.y, l.width, l.height, l.author, l.revision, l.created, \
-             l.updated FROM snapshot_labels l WHERE (l.project, l.dataset, l.content, l.asset)",
+             l.updated",
         );
-        sql.among(assets, |asset| {
+        sql.given(assets, |asset| {
             let [project, dataset, content] = self.columns();
             values![project, dataset, content, asset.name.asset.as_str()]
         });
+        sql.push("snapshot_labels l WHERE l.project = v.column1 AND l.dataset = v.column2 AND l.content = v.column3");
+        sql.push(" AND l.asset = v.column4");
         sql.push(" ORDER BY l.asset, l.created, l.label");
         sql.all(on, label::read).await
     }

@@ -32,8 +32,8 @@ pub(crate) struct Label {
 /// Where a page of labels goes on: asset, creation, label.
 pub(crate) type Key = (String, i64, String);
 
-const SELECT: &str = "SELECT l.project, l.dataset, l.asset, l.label, l.class, l.x, l.y, l.width, l.height, l.author, l.revision, \
-    l.created, l.updated FROM labels l WHERE ";
+const COLUMNS: &str = "SELECT l.project, l.dataset, l.asset, l.label, l.class, l.x, l.y, l.width, l.height, l.author, l.revision, \
+    l.created, l.updated";
 
 /// Reads a label from the thirteen columns of a label.
 pub(super) fn read(row: &mut Row) -> Result<Label> {
@@ -80,9 +80,10 @@ pub(crate) async fn get(on: &impl ConnectionTrait, names: &[LabelName]) -> Resul
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    sql.push("(l.project, l.dataset, l.asset, l.label)")
-        .among(names, columns);
+    let mut sql = Sql::new(on.get_database_backend(), COLUMNS);
+    sql.given(names, columns)
+        .push("labels l WHERE l.project = v.column1 AND l.dataset = v.column2");
+    sql.push(" AND l.asset = v.column3 AND l.label = v.column4");
     sql.all(on, read).await
 }
 
@@ -94,8 +95,8 @@ pub(crate) async fn list(
     last: Option<&Key>,
     limit: u32,
 ) -> Result<Vec<Label>> {
-    let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    sql.push("l.project = ")
+    let mut sql = Sql::new(on.get_database_backend(), COLUMNS);
+    sql.push(" FROM labels l WHERE l.project = ")
         .bind(dataset.project.as_str())
         .push(" AND l.dataset = ")
         .bind(dataset.dataset.as_str());

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use granary_core::{
     Result,
-    filter::{Field, Filter, Literal, Op},
+    filter::{Field, Filter, Literal, LiteralKind, Op},
     name::DatasetScope,
 };
 use sea_orm::ConnectionTrait;
@@ -52,6 +52,18 @@ impl Query {
         self.sessions != Filter::True
     }
 
+    /// Whether a checksum is asked for, which leaves little to sort.
+    fn is_exact(&self) -> bool {
+        let exact = |filter: &Filter| {
+            matches!(filter, Filter::Compare { field, op: Op::Eq, value }
+            if field.path == ["sha256"] && !matches!(value.kind, LiteralKind::Pattern(_)))
+        };
+        match &self.assets {
+            Filter::And(parts) => parts.iter().any(exact),
+            other => exact(other),
+        }
+    }
+
     /// Adds FROM and WHERE, with assets as `a` and their datasets as `d`.
     pub(crate) fn push(&self, sql: &mut Sql) -> Result<()> {
         let (project, dataset) = (self.scope.project.as_str(), self.scope.dataset.as_deref());
@@ -65,7 +77,12 @@ impl Query {
                 sql.push(" AND s.dataset = ").bind(dataset);
             }
             filter::push(sql, &self.sessions, &SESSIONS_OF_ASSETS)?;
-            sql.push(" AND a.session = s.session AND a.dataset = s.dataset AND a.project = s.project AND a.project = ");
+            // SQLite would otherwise take where a page starts for a range of assets too, and read all sessions of it each time.
+            sql.push(if sql.is_postgres() {
+                " AND a.session = s.session AND a.dataset = s.dataset AND a.project = "
+            } else {
+                " AND a.session = s.session || '' AND a.dataset = s.dataset || '' AND a.project = "
+            });
         } else {
             sql.push(" FROM assets a JOIN datasets d ON d.project = a.project AND d.dataset = a.dataset WHERE a.project = ");
         }
@@ -81,21 +98,33 @@ impl Query {
     /// Adds where a page starts, its order and its size.
     pub(crate) fn push_page(&self, sql: &mut Sql, last: Option<&Key>, limit: u32) {
         if let Some((dataset, session, path)) = last {
+            let (dataset, session, path) = (dataset.as_str(), session.as_str(), path.as_str());
             if self.starts_at_sessions() {
-                sql.push(" AND (s.dataset, s.session) >= ")
-                    .tuple(values![dataset.as_str(), session.as_str()]);
-            }
-            if self.scope.dataset.is_some() {
+                if self.scope.dataset.is_some() {
+                    sql.push(" AND s.session >= ").bind(session);
+                } else {
+                    sql.push(" AND (s.dataset, s.session) >= ")
+                        .tuple(values![dataset, session]);
+                }
+                sql.push(" AND (s.dataset <> ")
+                    .bind(dataset)
+                    .push(" OR s.session <> ")
+                    .bind(session);
+                sql.push(" OR a.path > ").bind(path).push(")");
+            } else if self.scope.dataset.is_some() {
                 // Without the dataset where it is fixed, so that an index leads straight to the place.
                 sql.push(" AND (a.session, a.path) > ")
-                    .tuple(values![session.as_str(), path.as_str()]);
+                    .tuple(values![session, path]);
             } else {
-                sql.push(" AND (a.dataset, a.session, a.path) > ");
-                sql.tuple(values![dataset.as_str(), session.as_str(), path.as_str()]);
+                sql.push(" AND (a.dataset, a.session, a.path) > ")
+                    .tuple(values![dataset, session, path]);
             }
         }
         sql.push(if self.starts_at_sessions() {
             " ORDER BY s.dataset, s.session, a.path LIMIT "
+        } else if self.is_exact() {
+            // Not in the order of any index, so that the one of checksums is chosen.
+            " ORDER BY a.dataset || '', a.session, a.path LIMIT "
         } else {
             " ORDER BY a.dataset, a.session, a.path LIMIT "
         });

@@ -37,11 +37,14 @@ pub(crate) async fn answered(
     };
     let mut sql = Sql::new(
         on.get_database_backend(),
-        "SELECT project, request, resource FROM requests WHERE (project, method, request)",
+        "SELECT r.project, r.request, r.resource",
     );
-    sql.among(keys, |(project, method, id)| {
+    sql.given(keys, |(project, method, id)| {
         values![project.as_str(), *method, id.as_str()]
     });
+    sql.push(
+        "requests r WHERE r.project = v.column1 AND r.method = v.column2 AND r.request = v.column3",
+    );
     let rows = sql
         .all(on, |row| {
             Ok(((row.get()?, *method, row.get()?), row.get()?))

@@ -43,9 +43,12 @@ pub(crate) struct Session {
 /// Where a page of sessions goes on: creation, dataset, session.
 pub(crate) type Key = (i64, String, String);
 
-const SELECT: &str = "SELECT s.project, s.dataset, s.session, d.kind, s.state, s.attributes, s.metadata_path, s.derived_from, \
+const COLUMNS: &str = "SELECT s.project, s.dataset, s.session, d.kind, s.state, s.attributes, s.metadata_path, s.derived_from, \
     s.producer, s.errors, s.opened_with, s.asset_count, s.pending_count, s.ready_count, s.rejected_count, s.size_bytes, s.created, \
-    s.completed, s.finished FROM sessions s JOIN datasets d ON d.project = s.project AND d.dataset = s.dataset";
+    s.completed, s.finished";
+const FROM: &str =
+    "sessions s JOIN datasets d ON d.project = s.project AND d.dataset = s.dataset WHERE ";
+const GIVEN: &str = "s.project = v.column1 AND s.dataset = v.column2 AND s.session = v.column3";
 
 fn read(row: &mut Row) -> Result<Session> {
     Ok(Session {
@@ -86,9 +89,8 @@ pub(crate) async fn get(on: &impl ConnectionTrait, names: &[SessionName]) -> Res
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    sql.push(" WHERE (s.project, s.dataset, s.session)")
-        .among(names, columns);
+    let mut sql = Sql::new(on.get_database_backend(), COLUMNS);
+    sql.given(names, columns).push(FROM).push(GIVEN);
     sql.all(on, read).await
 }
 
@@ -97,9 +99,8 @@ pub(crate) async fn lock(on: &impl ConnectionTrait, names: &[SessionName]) -> Re
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    sql.push(" WHERE (s.project, s.dataset, s.session)")
-        .among(names, columns);
+    let mut sql = Sql::new(on.get_database_backend(), COLUMNS);
+    sql.given(names, columns).push(FROM).push(GIVEN);
     sql.lock(" ORDER BY s.project, s.dataset, s.session FOR UPDATE OF s");
     sql.all(on, read).await
 }
@@ -112,8 +113,11 @@ pub(crate) async fn list(
     last: Option<&Key>,
     limit: u32,
 ) -> Result<Vec<Session>> {
-    let mut sql = Sql::new(on.get_database_backend(), SELECT);
-    sql.push(" WHERE s.project = ").bind(scope.project.as_str());
+    let mut sql = Sql::new(on.get_database_backend(), COLUMNS);
+    sql.push(" FROM ")
+        .push(FROM)
+        .push("s.project = ")
+        .bind(scope.project.as_str());
     if let Some(dataset) = &scope.dataset {
         sql.push(" AND s.dataset = ").bind(dataset.as_str());
     }

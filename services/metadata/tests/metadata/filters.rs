@@ -276,3 +276,30 @@ async fn pages_of_a_query_that_starts_at_sessions_join_without_a_gap() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_checksum_finds_every_copy_in_order() {
+    for world in World::each().await {
+        let copy = |path: &str| Asset {
+            sha256: "ab".repeat(32),
+            ..asset(path)
+        };
+        for id in ["s2", "s1"] {
+            let session = world.session(id, attributes([])).await.name;
+            let paths = vec![
+                copy(&format!("{id}/b")),
+                copy(&format!("{id}/a")),
+                asset(&format!("{id}/c")),
+            ];
+            world.register(&session, paths).await.unwrap();
+        }
+        let filter = format!(
+            "sha256 = {} AND media_type = \"application/*\"",
+            "ab".repeat(32)
+        );
+        assert_eq!(
+            world.find(&filter).await.unwrap(),
+            ["s1/a", "s1/b", "s2/a", "s2/b"]
+        );
+    }
+}
