@@ -307,6 +307,18 @@ impl Answer {
         assert_eq!(answer.tags("Code"), [code], "{}", answer.text());
     }
 
+    /// Panics unless this says that the request is not covered by its signature.
+    pub fn expect_refused(self) {
+        // A signed header that is missing is a wrong signature to some servers, and an error of its own to others.
+        let codes = self.tags("Code");
+        let refused = ["SignatureDoesNotMatch", "AccessDenied"].contains(&codes[0].as_str());
+        assert!(
+            refused && [400, 403].contains(&self.status),
+            "{}",
+            self.text()
+        );
+    }
+
     /// A header, or nothing.
     pub fn header(&self, name: &str) -> &str {
         self.headers
