@@ -207,7 +207,10 @@ mod tests {
         let start = OffsetDateTime::now_utc();
         std::fs::write(&file, "one").unwrap();
         for path in [file.as_path(), folder.path()] {
-            std::fs::File::open(path).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+            std::fs::File::open(path)
+                .unwrap()
+                .set_modified(std::time::SystemTime::UNIX_EPOCH)
+                .unwrap();
         }
         let stamp = stamp(folder.path(), start);
         assert!(stamp.newest > start - seconds(2), "{stamp:?}");

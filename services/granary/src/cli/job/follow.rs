@@ -1,15 +1,22 @@
 //! Following a job: what it writes, and how it ends.
 
 use granary_core::Result;
-use granary_proto::job::v1::{Job, JobState, StreamJobLogsRequest, WatchJobRequest};
+use granary_proto::job::v1::{GetJobRequest, Job, JobState, StreamJobLogsRequest, WatchJobRequest};
 
 use super::{Context, table};
 use crate::{
-    client::Client,
+    client::{Client, call},
     failure::{Failure, Outcome},
     output::{Out, Progress},
     retry::Away,
 };
+
+/// How far a log is printed. Attempt 0 stands for the newest there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Position {
+    attempt: i32,
+    offset: i64,
+}
 
 /// Prints the log of a job, beside the document if there is one to come; with `follow` until it has ended, whatever restarts in between.
 pub(super) async fn logs(
@@ -19,33 +26,81 @@ pub(super) async fn logs(
     attempt: i32,
     follow: bool,
 ) -> Outcome {
-    let mut request = StreamJobLogsRequest {
-        name: name.to_owned(),
-        attempt,
-        offset: 0,
-        follow,
-    };
+    let mut at = Position { attempt, offset: 0 };
     let mut away = Away::default();
     loop {
-        let opened = client.answer(client.jobs().stream_job_logs(request.clone()).await);
-        let failed = match opened {
-            Err(error) => error,
-            Ok(mut stream) => loop {
-                match client.next(&mut stream).await {
-                    Err(error) => break error,
-                    Ok(None) => return Ok(()),
-                    Ok(Some(piece)) => {
-                        away = Away::default();
-                        out.write_beside(&piece.data)?;
-                        // After an interruption, go on where this ended.
-                        request.attempt = piece.attempt;
-                        request.offset =
-                            piece.offset + i64::try_from(piece.data.len()).unwrap_or_default();
-                    }
-                }
-            },
+        let newest = if attempt == 0 && at.attempt > 0 {
+            newest(client, name).await?
+        } else {
+            0
         };
-        client.retry().pause(&mut away, failed).await?;
+        // An attempt that was interrupted is read to its end before the next one.
+        let one_of_several = newest > at.attempt;
+        let from = if attempt == 0 && !one_of_several {
+            0
+        } else {
+            at.attempt
+        };
+        let request = StreamJobLogsRequest {
+            name: name.to_owned(),
+            attempt: from,
+            offset: at.offset,
+            follow,
+        };
+        match copy(client, out, request, &mut at, &mut away).await? {
+            Ok(true) if one_of_several => {
+                at = Position {
+                    attempt: at.attempt + 1,
+                    offset: 0,
+                }
+            }
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => client.retry().pause(&mut away, error).await?,
+        }
+    }
+}
+
+async fn newest(client: &Client, name: &str) -> Result<i32> {
+    let job = call!(client.jobs().get_job(GetJobRequest {
+        name: name.to_owned()
+    }))?;
+    Ok(job.attempts.last().map_or(0, |attempt| attempt.number))
+}
+
+// Prints one stream. Says whether it came to its end; it did not if a new attempt began just before it, so that the offset was not meant for it.
+async fn copy(
+    client: &Client,
+    out: &Out,
+    request: StreamJobLogsRequest,
+    at: &mut Position,
+    away: &mut Away,
+) -> Outcome<Result<bool>> {
+    let mut stream = match client.answer(client.jobs().stream_job_logs(request.clone()).await) {
+        Ok(stream) => stream,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut first = true;
+    loop {
+        let piece = match client.next(&mut stream).await {
+            Ok(Some(piece)) => piece,
+            Ok(None) => return Ok(Ok(true)),
+            Err(error) => return Ok(Err(error)),
+        };
+        *away = Away::default();
+        if std::mem::take(&mut first) && request.offset > 0 && piece.attempt != at.attempt {
+            *at = Position {
+                attempt: piece.attempt,
+                offset: 0,
+            };
+            return Ok(Ok(false));
+        }
+        out.write_beside(&piece.data)?;
+        let end = piece.offset + i64::try_from(piece.data.len()).unwrap_or_default();
+        *at = Position {
+            attempt: piece.attempt,
+            offset: end,
+        };
     }
 }
 

@@ -1,0 +1,186 @@
+//! What the command says and how it ends.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program under test gets an environment of its own"
+)]
+
+mod common;
+
+use common::{World, finish, program, until};
+use tokio::io::BufReader;
+
+#[tokio::test]
+async fn wrong_usage_is_told_from_failure() {
+    let without_server = async |arguments: &[&str]| {
+        let mut command = program();
+        command
+            .env("GRANARY_ENDPOINT", "http://127.0.0.1:1")
+            .env("GRANARY_DATA_DIR", "/nonexistent")
+            .args(arguments);
+        finish(command).await
+    };
+    without_server(&["dataset", "list"]).await.failed(
+        1,
+        "cannot reach http://127.0.0.1:1: is the server running? start it with: granary serve",
+    );
+    without_server(&["dataset", "lst"]).await.failed(2, "list");
+    without_server(&["session", "get", "20210229_161221"])
+        .await
+        .failed(2, "expected DATASET/SESSION");
+    without_server(&["--project", "Lab", "dataset", "list"])
+        .await
+        .failed(2, "project: expected");
+    without_server(&["pipeline", "apply", "-f", "nowhere.yaml"])
+        .await
+        .failed(1, "nowhere.yaml: not found");
+    assert!(
+        without_server(&["completion", "bash"])
+            .await
+            .ok()
+            .contains("granary")
+    );
+    assert!(
+        without_server(&["--version"])
+            .await
+            .ok()
+            .starts_with("granary 0.")
+    );
+}
+
+#[tokio::test]
+async fn tokens_that_are_missing_or_wrong_are_explained_and_not_shown() {
+    let world = World::start().await;
+    let wrong = world
+        .run(&["--token", "no.such.token", "dataset", "list"])
+        .await
+        .failed(1, "refused the token that was given");
+    assert!(!wrong.stderr.contains("no.such.token"));
+    let mut elsewhere = world.command(&["dataset", "list"]);
+    finish({
+        elsewhere.env("GRANARY_DATA_DIR", "/nonexistent");
+        elsewhere
+    })
+    .await
+    .failed(1, "/nonexistent/token cannot be read (not found)");
+}
+
+#[tokio::test]
+async fn a_wrong_filter_is_pointed_at() {
+    let world = World::start().await;
+    world
+        .run(&["query", "size_bytes >"])
+        .await
+        .failed(1, "\n  size_bytes >\n              ^");
+    world
+        .run(&["session", "list", "--filter", "stat = OPEN"])
+        .await
+        .failed(1, "did you mean \"state\"?\n  stat = OPEN\n  ^");
+}
+
+#[tokio::test]
+async fn mistakes_in_a_pipeline_are_found_with_their_place() {
+    let world = World::start().await;
+    let pipeline = |steps: &str| {
+        format!("name: p\non: {{ event: session.completed, dataset: d }}\nsteps:\n{steps}")
+    };
+    for (steps, said) in [
+        ("  - { name: a, check: image-decodble }\n", "did you mean"),
+        (
+            "  - { name: a, check: media-type, nedds: [b] }\n",
+            "steps[0]: unknown field \"nedds\"; did you mean \"needs\"?",
+        ),
+        (
+            "  - { name: a, check: media-type, needs: [b] }\n  - { name: b, check: media-type, needs: [a] }\n",
+            "steps[",
+        ),
+        (
+            "  - { name: a, transform: thumbnail, into: q, with: { max_edge: big } }\n",
+            "steps[0].with.max_edge: expected",
+        ),
+        ("  - { name: a, check: media-type }\n   - b\n", "line 5"),
+    ] {
+        world.write(&[("p.yaml", &pipeline(steps))]);
+        for verb in ["plan", "apply"] {
+            world
+                .run(&["pipeline", verb, "-f", "p.yaml"])
+                .await
+                .failed(1, said)
+                .failed(1, "p.yaml: ");
+        }
+    }
+    assert_eq!(
+        world.json(&["pipeline", "list"]).await["pipelines"],
+        serde_json::json!([])
+    );
+    world.write(&[("p.yaml", &pipeline("  - { name: a, check: media-type }\n"))]);
+    assert_eq!(
+        world.run(&["pipeline", "apply", "-f", "p.yaml"]).await.ok(),
+        "p version 1 created\n"
+    );
+    assert_eq!(
+        world.run(&["pipeline", "apply", "-f", "p.yaml"]).await.ok(),
+        "p version 1 unchanged\n"
+    );
+}
+
+#[tokio::test]
+async fn a_job_is_waited_for_across_a_restart() {
+    let mut world = World::start().await;
+    let catalog = "a: { v1: { e: { app: { cmd: [sh, -c, 'echo begun; sleep 2; echo done'] }, handler: {}, resources: { memory: 64MiB, timeout: 1m } } } }\n";
+    world.write(&[("apps.yaml", catalog)]);
+    world.run(&["app", "apply", "-f", "apps.yaml"]).await.ok();
+    let submit = [
+        "job",
+        "submit",
+        "--app",
+        "a",
+        "--version",
+        "v1",
+        "--entrypoint",
+        "e",
+        "--job-id",
+        "j1",
+        "--follow",
+    ];
+    let mut child = world.command(&submit).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    until(&mut stdout, "begun").await;
+    world.kill_server().await;
+    until(
+        &mut BufReader::new(child.stderr.take().unwrap()),
+        "server away, retrying",
+    )
+    .await;
+    world.start_server().await;
+    let said = until(&mut stdout, "j1  succeeded").await;
+    assert!(said.contains("begun\ndone\n"), "{said}");
+    assert!(child.wait().await.unwrap().success());
+    assert!(
+        world
+            .run(&["job", "logs", "j1"])
+            .await
+            .ok()
+            .ends_with("begun\ndone\n")
+    );
+    world.run(&["job", "wait", "j1"]).await.ok();
+}
+
+#[tokio::test]
+async fn output_that_nobody_reads_is_no_error() {
+    let world = World::start().await;
+    let endpoint = world.endpoint();
+    let mut shell = tokio::process::Command::new("sh");
+    let script = format!(
+        "{} --endpoint {endpoint} app list | true; {0} completion bash | head -1",
+        env!("CARGO_BIN_EXE_granary")
+    );
+    shell
+        .env("GRANARY_DATA_DIR", world.path("data"))
+        .args(["-c", &script]);
+    let done = finish(shell).await;
+    assert!(
+        !done.stderr.contains("granary:") || done.stderr.contains("no entrypoints"),
+        "{done:?}"
+    );
+    done.ok();
+}

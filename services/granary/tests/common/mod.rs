@@ -1,0 +1,210 @@
+//! The real command against a real `granary serve`, in folders and on ports of their own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    dead_code,
+    reason = "helpers of tests: what goes wrong here is the end of the test, and not every test uses all of them"
+)]
+
+use std::{
+    ffi::OsStr,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_granary"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GRANARY_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("GRANARY_CONFIG", "");
+    command
+}
+
+/// A server, and the command as its local administrator.
+pub(crate) struct World {
+    folder: TempDir,
+    ports: [u16; 2],
+    server: Option<Child>,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Done {
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self:#?}");
+        self.stdout
+    }
+
+    /// Fails unless it ended with this code and said this on standard error.
+    #[track_caller]
+    pub(crate) fn failed(self, code: i32, said: &str) -> Self {
+        assert!(
+            self.code == code && self.stderr.contains(said),
+            "expected {code} and {said:?}: {self:#?}"
+        );
+        assert!(
+            !self.stderr.contains("X-Amz-Signature") && !self.stderr.contains("panicked"),
+            "{self:#?}"
+        );
+        self
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let mut world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            ports: [free_port(), free_port()],
+            server: None,
+        };
+        world.start_server().await;
+        world
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    pub(crate) async fn start_server(&mut self) {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let mut server = program()
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(self.path("data"))
+            .args([
+                "--listen",
+                &format!("127.0.0.1:{}", self.ports[0]),
+                "--s3-listen",
+                &format!("127.0.0.1:{}", self.ports[1]),
+            ])
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            line.as_deref(),
+            Some("ready"),
+            "{}",
+            std::fs::read_to_string(self.path("log")).unwrap()
+        );
+        self.server = Some(server);
+    }
+
+    /// As a power cut would.
+    pub(crate) async fn kill_server(&mut self) {
+        self.server.take().unwrap().kill().await.unwrap();
+    }
+
+    pub(crate) fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
+        let mut command = program();
+        command
+            .env("GRANARY_ENDPOINT", self.endpoint())
+            .env("GRANARY_DATA_DIR", self.path("data"))
+            .current_dir(self.folder.path());
+        command.args(arguments);
+        command
+    }
+
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Done {
+        finish(self.command(arguments)).await
+    }
+
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Json {
+        let all: Vec<&str> = ["--output", "json"]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
+        serde_json::from_str(&self.run(&all).await.ok()).unwrap()
+    }
+
+    /// Writes files below the world's folder.
+    pub(crate) fn write(&self, files: &[(&str, &str)]) {
+        for (path, text) in files {
+            write(&self.path(path), text);
+        }
+    }
+}
+
+pub(crate) fn write(file: &Path, text: &str) {
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, text).unwrap();
+}
+
+pub(crate) async fn finish(mut command: Command) -> Done {
+    let output = tokio::time::timeout(PATIENCE, command.output())
+        .await
+        .expect("the command did not end")
+        .unwrap();
+    Done {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Reads lines until one holds the text.
+pub(crate) async fn until(
+    lines: &mut (impl tokio::io::AsyncBufRead + Unpin),
+    text: &str,
+) -> String {
+    let mut seen = String::new();
+    loop {
+        let mut line = String::new();
+        let read = tokio::time::timeout(PATIENCE, lines.read_line(&mut line))
+            .await
+            .unwrap_or_else(|_| panic!("no {text:?} in {seen:?}"));
+        assert!(read.unwrap() > 0, "ended without {text:?}: {seen:?}");
+        seen.push_str(&line);
+        if line.contains(text) {
+            return seen;
+        }
+    }
+}
