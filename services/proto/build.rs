@@ -1,4 +1,5 @@
 //! Compiles the protos with protox, so that no protoc is needed, and keeps the descriptors for reflection, JSON and the ingress.
+#![allow(clippy::disallowed_methods, reason = "cargo talks to build scripts by environment variables")]
 
 use std::{
     env,
