@@ -56,19 +56,7 @@ pub(crate) async fn create(inner: &Inner, author: &str, request: CreateJobReques
     let now = core.now();
     job.author = author.to_owned();
     job.create_time = Some(convert::timestamp(clock::from_micros(now)));
-    let resources = job.resources.unwrap_or_default();
-    let new = New {
-        name: name.clone(),
-        request: request_id,
-        entrypoint: entrypoint.to_string(),
-        definition: definition.digest.clone(),
-        spec: job.encode_to_vec(),
-        priority: i64::from(job.priority),
-        memory: resources.memory_bytes,
-        cpus: resources.cpus,
-        gpus: i64::from(resources.gpus),
-        created: now,
-    };
+    let new = row_of(&name, request_id, &definition.digest, &job, now);
     let created = inner.create.call(new.clone()).await?;
     if created {
         job.name = name.to_string();
@@ -76,6 +64,22 @@ pub(crate) async fn create(inner: &Inner, author: &str, request: CreateJobReques
         return Ok(job);
     }
     existing(core, &new).await
+}
+
+fn row_of(name: &JobName, request: Option<String>, definition: &str, job: &Job, now: i64) -> New {
+    let resources = job.resources.unwrap_or_default();
+    New {
+        name: name.clone(),
+        request,
+        entrypoint: job.entrypoint.clone(),
+        definition: definition.to_owned(),
+        spec: job.encode_to_vec(),
+        priority: i64::from(job.priority),
+        memory: resources.memory_bytes,
+        cpus: resources.cpus,
+        gpus: i64::from(resources.gpus),
+        created: now,
+    }
 }
 
 /// Inserts jobs that are submitted at the same time in one transaction; whether each was new.

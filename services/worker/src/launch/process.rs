@@ -313,12 +313,7 @@ impl Family {
         );
         for _ in 0..100 {
             let files = files.clone();
-            let kill = move || {
-                let family = procfs::family(leader, reaped)
-                    .into_iter()
-                    .map(|process| process.pid);
-                kill_all(family.chain(procfs::working_below(&files)))
-            };
+            let kill = move || kill_found(leader, &files, reaped);
             if tokio::task::spawn_blocking(kill).await.unwrap_or_default() == 0 {
                 self.gone.store(reaped, Ordering::Relaxed);
                 return;
@@ -331,14 +326,30 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
-        // The call was dropped in the middle: nothing can be waited for here, so once must do.
-        if !self.gone.load(Ordering::Relaxed) {
-            let family = procfs::family(self.leader, self.reaped.load(Ordering::Relaxed))
-                .into_iter()
-                .map(|process| process.pid);
-            kill_all(family.chain(procfs::working_below(&self.files)));
+        if self.gone.load(Ordering::Relaxed) {
+            return;
+        }
+        // The call was dropped in the middle: nothing can be awaited here, so it is looked again at once, a few times.
+        let reaped = self.reaped.load(Ordering::Relaxed);
+        for _ in 0..20 {
+            if kill_found(self.leader, &self.files, reaped) == 0 {
+                return;
+            }
+            std::thread::yield_now();
         }
     }
+}
+
+/// Kills a program and its children; how many there were.
+fn kill_found(leader: i32, files: &Path, reaped: bool) -> usize {
+    if let Some(leader) = Pid::from_raw(leader).filter(|_| !reaped) {
+        // All of the group in one step: none of it can be born in between.
+        let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+    }
+    let family = procfs::family(leader, reaped)
+        .into_iter()
+        .map(|process| process.pid);
+    kill_all(family.chain(procfs::working_below(files)))
 }
 
 fn kill_all(pids: impl Iterator<Item = i32>) -> usize {
