@@ -91,7 +91,7 @@ fn canonical(known: &'static str) -> &'static str {
 /// UTF-8, possibly cut in the middle of a character, or UTF-16 with its mark; without control characters but blanks and escapes.
 fn is_text(bytes: &[u8]) -> bool {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return bytes.len() % 2 == 0;
+        return bytes.len().is_multiple_of(2);
     }
     let valid = match std::str::from_utf8(bytes) {
         Ok(_) => bytes,

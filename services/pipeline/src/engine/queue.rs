@@ -71,6 +71,12 @@ async fn take(
     while let Ok(permit) = slots.clone().try_acquire_owned() {
         permits.push(permit);
     }
+    if works::next_due(&engine.db)
+        .await?
+        .is_none_or(|due| due > engine.now())
+    {
+        return Ok(false);
+    }
     let works = works::claim(
         &engine.db,
         &engine.owner,
@@ -85,7 +91,7 @@ async fn take(
         let (engine, held, stop) = (engine.clone(), held.clone(), tasks.stopping());
         tasks.spawn("pipeline-session", async move {
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = stop.cancelled() => hand_over(&engine, &work).await,
                 () = work_on(&engine, &work) => {}
             }
             held.lock().remove(&work.session);
@@ -94,6 +100,13 @@ async fn take(
         });
     }
     Ok(any)
+}
+
+/// Lets the next process go on at once, rather than when the lease ends.
+async fn hand_over(engine: &Engine, work: &Work) {
+    if let Err(error) = works::release(&engine.db, work, work.attempts, engine.now()).await {
+        tracing::warn!(session = %work.session, %error, "a session could not be given back");
+    }
 }
 
 async fn work_on(engine: &Engine, work: &Work) {

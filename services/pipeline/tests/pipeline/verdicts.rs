@@ -2,14 +2,14 @@
 
 use granary_core::name::SessionName;
 use granary_proto::{
-    metadata::v1::{AssetState, SessionState, value::Kind},
+    metadata::v1::{Asset, AssetState, SessionState, value::Kind},
     pipeline::v1::{RunState, StepOutcome},
 };
 use image::ImageFormat;
 
 use crate::{
     files::{METADATA, TEXT, jpeg, picture},
-    world::{World, errors},
+    world::{Service, World, errors},
 };
 
 const RECORDINGS: &str = r#"
@@ -88,34 +88,38 @@ async fn a_good_session_is_processed_and_its_results_lie_beside_each_other() {
         let preview = &results["camera.jpg.preview.jpg"];
         assert_eq!(preview.derived_from, [assets["camera.jpg"].name.clone()]);
 
-        let run = service.ended(&name).await;
-        assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
-        assert_eq!(
-            (
-                run.asset_count,
-                run.done_count,
-                run.rejected_count,
-                run.cached_count
-            ),
-            (3, 3, 0, 0)
-        );
-        assert_eq!(preview.producer, run.name);
-        let found = service.results(&run.name).await;
-        assert_eq!(found.len(), 3 * 8);
-        let of_preview = found
-            .iter()
-            .find(|result| result.step == "preview" && result.path == "camera.jpg")
-            .unwrap();
-        assert_eq!(
-            (of_preview.outcome(), &of_preview.output),
-            (StepOutcome::Passed, &preview.name)
-        );
-        let skipped = found
-            .iter()
-            .find(|result| result.step == "preview" && result.path == "eeg.bin")
-            .unwrap();
-        assert_eq!(skipped.outcome(), StepOutcome::Skipped);
+        the_run_tells_the_same(&service, &name, preview).await;
     }
+}
+
+async fn the_run_tells_the_same(service: &Service, name: &SessionName, preview: &Asset) {
+    let run = service.ended(name).await;
+    assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
+    assert_eq!(
+        (
+            run.asset_count,
+            run.done_count,
+            run.rejected_count,
+            run.cached_count
+        ),
+        (3, 3, 0, 0)
+    );
+    assert_eq!(preview.producer, run.name);
+    let found = service.results(&run.name).await;
+    assert_eq!(found.len(), 3 * 8);
+    let of_preview = found
+        .iter()
+        .find(|result| result.step == "preview" && result.path == "camera.jpg")
+        .unwrap();
+    assert_eq!(
+        (of_preview.outcome(), &of_preview.output),
+        (StepOutcome::Passed, &preview.name)
+    );
+    let skipped = found
+        .iter()
+        .find(|result| result.step == "preview" && result.path == "eeg.bin")
+        .unwrap();
+    assert_eq!(skipped.outcome(), StepOutcome::Skipped);
 }
 
 #[tokio::test]
@@ -194,17 +198,21 @@ steps:
             world.assets(&output).await.into_keys().collect::<Vec<_>>(),
             ["good.jpg"]
         );
-        for run in service.runs_on(&name).await {
-            let run = service.end_of(&run.name).await;
-            assert_eq!(run.state(), RunState::Failed);
-            let rejected = if run.name.contains("images") { 3 } else { 2 };
-            assert_eq!(
-                (run.done_count, run.rejected_count),
-                (4, rejected),
-                "{}",
-                run.name
-            );
-        }
+        each_run_counts_its_own(&service, &name).await;
+    }
+}
+
+async fn each_run_counts_its_own(service: &Service, name: &SessionName) {
+    for run in service.runs_on(name).await {
+        let run = service.end_of(&run.name).await;
+        assert_eq!(run.state(), RunState::Failed);
+        let rejected = if run.name.contains("images") { 3 } else { 2 };
+        assert_eq!(
+            (run.done_count, run.rejected_count),
+            (4, rejected),
+            "{}",
+            run.name
+        );
     }
 }
 
