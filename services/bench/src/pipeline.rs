@@ -87,11 +87,16 @@ async fn apply(server: &Server) -> anyhow::Result<()> {
         kind: Some(step::Kind::Check(check.into())),
         ..Step::default()
     };
+    let limit = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(1000.0)) };
     let definition = PipelineDefinition {
         name: "pictures".into(),
         on: Some(Trigger { event: "session.completed".into(), dataset: "pictures".into() }),
         for_each: "asset".into(),
-        steps: vec![step("typed", "media-type"), step("decodes", "image-decodable"), step("sized", "image-dimensions")],
+        steps: vec![
+            step("typed", "media-type"),
+            step("decodes", "image-decodable"),
+            Step { with: Some(prost_types::Struct { fields: [("max_width".to_owned(), limit)].into() }), ..step("sized", "image-dimensions") },
+        ],
     };
     let request = ApplyPipelineRequest { parent: "projects/default".into(), definition: Some(definition) };
     PipelineServiceClient::new(server.connect().await?).apply_pipeline(request).await?;

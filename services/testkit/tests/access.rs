@@ -110,7 +110,9 @@ async fn an_upload_url_writes_these_bytes_there_and_once() {
         assert_eq!(send(&put, &other_key, bytes.clone(), true).await, 403, "another key on {backend:?}");
         let longer = put.url.replace("X-Amz-Expires=", "X-Amz-Expires=9");
         assert_eq!(send(&put, &longer, bytes.clone(), true).await, 403, "a longer life on {backend:?}");
-        assert_eq!(send(&put, &put.url, bytes.clone(), false).await, 403, "without the signed headers on {backend:?}");
+        // MinIO says 400 AccessDenied here.
+        let status = send(&put, &put.url, bytes.clone(), false).await;
+        assert!(matches!(status, 400 | 403), "without the signed headers on {backend:?}: {status}");
         let status = send(&put, &put.url, b"9876543210".to_vec(), true).await;
         assert_eq!(status, 400, "other bytes on {backend:?}");
         assert_eq!(send(&put, &put.url, bytes.clone(), true).await, 200, "as signed on {backend:?}");

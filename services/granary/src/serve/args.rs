@@ -125,7 +125,7 @@ impl Settings {
             database_url: None,
             object_store: None,
             job_slots: std::thread::available_parallelism().map_or(1, usize::from),
-            log: "info,sea_orm_migration=warn".into(),
+            log: "info,sea_orm_migration=warn,s3s=off".into(),
             log_format: Format::Text,
         }
     }

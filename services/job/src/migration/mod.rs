@@ -1,6 +1,6 @@
 //! The schema, forward only; one file for each step.
 
-mod m20260101_000001_jobs;
+mod m20261121_000001_jobs;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -9,6 +9,6 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20260101_000001_jobs::Migration)]
+        vec![Box::new(m20261121_000001_jobs::Migration)]
     }
 }

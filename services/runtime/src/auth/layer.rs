@@ -53,10 +53,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if !request.uri().path().starts_with(OPEN) {
-            if let Err(error) = self.admit(&mut request) {
-                return Either::Right(ready(Ok(to_status(error).into_http())));
-            }
+        if !request.uri().path().starts_with(OPEN)
+            && let Err(error) = self.admit(&mut request)
+        {
+            return Either::Right(ready(Ok(to_status(error).into_http())));
         }
         Either::Left(self.inner.call(request))
     }

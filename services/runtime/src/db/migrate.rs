@@ -9,7 +9,7 @@ use sea_orm_migration::MigratorTrait;
 use super::db_err;
 
 // Any number will do that nothing else locks.
-const LOCK: i64 = 0x6772_616e_6172_79;
+const LOCK: i64 = 0x67_7261_6e61_7279;
 
 pub(super) async fn run<M: MigratorTrait>(connection: &DatabaseConnection, service: &str) -> Result<()> {
     if connection.get_database_backend() == DbBackend::Postgres {
