@@ -2,7 +2,7 @@
 //!
 //! Signing, writing and deleting belong to the Storage service; everybody else reads by `s3://{bucket}/{key}`.
 
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
@@ -10,8 +10,7 @@ use granary_core::{
     Error, Result,
     layout::{Layout, split_uri},
 };
-use object_store::{ObjectStore, ObjectStoreExt as _, aws::AmazonS3Builder};
-use parking_lot::Mutex;
+use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use url::Url;
 
 use crate::secret::Secret;
@@ -84,7 +83,8 @@ impl ObjectsConfig {
 #[derive(Clone)]
 pub struct ObjectReader {
     config: Arc<ObjectsConfig>,
-    stores: Arc<Mutex<std::collections::HashMap<String, Arc<dyn ObjectStore>>>>,
+    keys: Arc<Credentials>,
+    http: reqwest::Client,
 }
 
 impl std::fmt::Debug for ObjectReader {
@@ -96,7 +96,16 @@ impl std::fmt::Debug for ObjectReader {
 impl ObjectReader {
     /// A reader of this store.
     pub fn new(config: ObjectsConfig) -> Self {
-        Self { config: Arc::new(config), stores: Arc::default() }
+        crate::install_tls();
+        let keys = Credentials::new(&config.access_key, config.secret_key.reveal());
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .unwrap_or_default();
+        Self { config: Arc::new(config), keys: Arc::new(keys), http }
     }
 
     /// Reads up to `max` bytes from the start of an object: all of it if it is no longer than that.
@@ -112,16 +121,10 @@ impl ObjectReader {
             })
             .await;
         }
-        let store = self.store(bucket)?;
-        let key = object_store::path::Path::parse(key).map_err(|error| Error::internal("reading an object", error))?;
-        let options = object_store::GetOptions { range: Some((0..max).into()), ..Default::default() };
-        match store.get_opts(&key, options).await {
-            Ok(found) => found.bytes().await.map_err(|error| translate(uri, error)),
+        match self.get(uri, bucket, key, Some(0..max)).await? {
+            Some(found) => found.bytes().await.map_err(|error| away(uri, error)),
             // An empty object has no range to give.
-            Err(error) => match store.head(&key).await {
-                Ok(meta) if meta.size == 0 => Ok(Bytes::new()),
-                _ => Err(translate(uri, error)),
-            },
+            None => Ok(Bytes::new()),
         }
     }
 
@@ -137,8 +140,10 @@ impl ObjectReader {
             })
             .await;
         }
-        let key = object_store::path::Path::parse(key).map_err(|error| Error::internal("reading an object", error))?;
-        self.store(bucket)?.get_range(&key, range).await.map_err(|error| translate(uri, error))
+        match self.get(uri, bucket, key, Some(range)).await? {
+            Some(found) => found.bytes().await.map_err(|error| away(uri, error)),
+            None => Err(Error::DataLoss { resource: uri.into(), reason: "it is shorter than what was asked for".into() }),
+        }
     }
 
     /// Reads an object from start to end, in pieces of at most a few MiB.
@@ -150,9 +155,10 @@ impl ObjectReader {
             let pieces = tokio_util::io::ReaderStream::with_capacity(file, 256 * 1024);
             return Ok(pieces.map_err(move |error| io_error(&owned, &error)).boxed());
         }
-        let key = object_store::path::Path::parse(key).map_err(|error| Error::internal("reading an object", error))?;
-        let found = self.store(bucket)?.get(&key).await.map_err(|error| translate(uri, error))?;
-        Ok(found.into_stream().map_err(move |error| translate(&owned, error)).boxed())
+        match self.get(uri, bucket, key, None).await? {
+            Some(found) => Ok(found.bytes_stream().map_err(move |error| away(&owned, error)).boxed()),
+            None => Ok(futures::stream::empty().boxed()),
+        }
     }
 
     fn local_path(&self, bucket: &str, key: &str) -> Result<Option<PathBuf>> {
@@ -164,27 +170,47 @@ impl ObjectReader {
         Ok(Some(root.join(bucket).join(key)))
     }
 
-    fn store(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
-        let mut stores = self.stores.lock();
-        if let Some(store) = stores.get(bucket) {
-            return Ok(store.clone());
-        }
+    // None where the range begins after the end. What passes by itself is tried again a few times.
+    async fn get(&self, uri: &str, bucket: &str, key: &str, range: Option<Range<u64>>) -> Result<Option<reqwest::Response>> {
         if !self.config.layout.buckets().iter().any(|known| known == bucket) {
             return Err(Error::not_found(format!("bucket {bucket}")));
         }
-        let store = AmazonS3Builder::new()
-            .with_endpoint(self.config.endpoint.as_str().trim_end_matches('/'))
-            .with_allow_http(self.config.endpoint.scheme() == "http")
-            .with_region(&self.config.region)
-            .with_bucket_name(bucket)
-            .with_access_key_id(&self.config.access_key)
-            .with_secret_access_key(self.config.secret_key.reveal())
-            .build()
-            .map_err(|error| Error::internal("opening the object store", error))?;
-        let store: Arc<dyn ObjectStore> = Arc::new(store);
-        stores.insert(bucket.to_owned(), store.clone());
-        Ok(store)
+        let endpoint = self.config.endpoint.clone();
+        let store = Bucket::new(endpoint, UrlStyle::Path, bucket.to_owned(), self.config.region.clone())
+            .map_err(|error| Error::internal("reading an object", error))?;
+        let mut tries = 0;
+        loop {
+            let url = store.get_object(Some(&self.keys), key).sign(SIGNED_FOR);
+            let mut call = self.http.get(url);
+            if let Some(range) = &range {
+                call = call.header(http::header::RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+            }
+            let failure = match call.send().await {
+                Ok(found) if found.status().is_success() => return Ok(Some(found)),
+                Ok(found) if found.status() == http::StatusCode::RANGE_NOT_SATISFIABLE => return Ok(None),
+                Ok(found) if found.status() == http::StatusCode::NOT_FOUND => return Err(Error::not_found(uri)),
+                Ok(found) => Error::unavailable(AWAY, format!("it answered {}", found.status())),
+                Err(error) => away(uri, error),
+            };
+            tries += 1;
+            if tries == TRIES {
+                return Err(failure);
+            }
+            tokio::time::sleep(PAUSE * tries).await;
+        }
     }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const SIGNED_FOR: Duration = Duration::from_secs(300);
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(100);
+const AWAY: &str = "the object store does not answer: try again";
+
+fn away(uri: &str, error: reqwest::Error) -> Error {
+    // The URL is signed: it must not reach a log.
+    Error::unavailable(AWAY, format!("reading {uri}: {}", error.without_url()))
 }
 
 async fn blocking(uri: &str, work: impl FnOnce() -> std::io::Result<Bytes> + Send + 'static) -> Result<Bytes> {
@@ -198,13 +224,6 @@ fn io_error(uri: &str, error: &std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::NotFound => Error::not_found(uri),
         kind => Error::unavailable(format!("the object store cannot read {uri}: {kind}"), kind.to_string()),
-    }
-}
-
-fn translate(uri: &str, error: object_store::Error) -> Error {
-    match error {
-        object_store::Error::NotFound { .. } => Error::not_found(uri),
-        other => Error::unavailable("the object store does not answer: try again", other),
     }
 }
 
