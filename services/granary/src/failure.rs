@@ -79,7 +79,12 @@ impl Failure {
     pub(crate) fn message(&self) -> Option<String> {
         let error = self.error.as_ref()?;
         let mut text = String::from("granary: ");
-        if let Some(place) = &self.place {
+        // An error that names the file says the folder as well.
+        if let Some(place) = self
+            .place
+            .as_ref()
+            .filter(|place| !error.to_string().starts_with(place.as_str()))
+        {
             let _ = write!(text, "{place}: ");
         }
         match error {

@@ -25,7 +25,12 @@ pub(crate) enum Asset {
         #[arg(long, value_name = "DATASET/SESSION")]
         session: Option<String>,
         /// Only what matches, as in granary query
-        #[arg(long, value_name = "FILTER", default_value = "")]
+        #[arg(
+            long,
+            value_name = "FILTER",
+            default_value = "",
+            hide_default_value = true
+        )]
         filter: String,
         #[command(flatten)]
         limit: Limit,

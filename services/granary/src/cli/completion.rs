@@ -5,6 +5,8 @@ use clap_complete::Shell;
 
 use crate::{failure::Outcome, output::Out};
 
+/// Prints a script that completes this command in a shell
+///
 /// For example: granary completion bash > ~/.local/share/bash-completion/completions/granary
 #[derive(Debug, Args)]
 pub(crate) struct Completion {

@@ -32,7 +32,12 @@ pub(crate) enum Dataset {
         #[arg(long, value_name = "KIND", default_value = "raw")]
         kind: DatasetKind,
         /// A name for people
-        #[arg(long, value_name = "TEXT", default_value = "")]
+        #[arg(
+            long,
+            value_name = "TEXT",
+            default_value = "",
+            hide_default_value = true
+        )]
         display_name: String,
     },
     /// Changes a dataset
@@ -43,7 +48,12 @@ pub(crate) enum Dataset {
         #[arg(long, value_name = "TEXT")]
         display_name: String,
         /// Only if its etag is still this one
-        #[arg(long, value_name = "ETAG", default_value = "")]
+        #[arg(
+            long,
+            value_name = "ETAG",
+            default_value = "",
+            hide_default_value = true
+        )]
         etag: String,
     },
 }

@@ -25,7 +25,9 @@ use crate::{
 
 const BATCH: usize = 1000;
 
-/// Fetches assets into DIR/SESSION/PATH, or DIR/DATASET/SESSION/PATH if they are of several datasets. What is there already with the same content is
+/// Fetches assets
+///
+/// They go into DIR/SESSION/PATH, or DIR/DATASET/SESSION/PATH if they are of several datasets. What is there already with the same content is
 /// not fetched again, and after an interruption the same command goes on where it ended.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(false))]

@@ -16,10 +16,20 @@ pub(crate) enum Events {
         #[arg(long = "type", value_name = "TYPE")]
         types: Vec<String>,
         /// Only of this resource and what is below it, by its full name
-        #[arg(long, value_name = "NAME", default_value = "")]
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
         resource: String,
         /// Goes on after this resume token; 0 starts with the oldest event that is kept [default: from now on]
-        #[arg(long, value_name = "TOKEN", default_value = "")]
+        #[arg(
+            long,
+            value_name = "TOKEN",
+            default_value = "",
+            hide_default_value = true
+        )]
         after: String,
     },
 }

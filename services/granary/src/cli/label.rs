@@ -36,7 +36,12 @@ pub(crate) enum Label {
         #[command(flatten)]
         says: Says,
         /// The label's id; made by the server if not given
-        #[arg(long, value_name = "LABEL", default_value = "")]
+        #[arg(
+            long,
+            value_name = "LABEL",
+            default_value = "",
+            hide_default_value = true
+        )]
         id: String,
     },
     /// Changes a label; snapshots keep what they froze

@@ -39,30 +39,33 @@ use context::Context;
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage.
 #[derive(Debug, Parser)]
-#[command(
-    name = "granary",
-    version,
-    propagate_version = true,
-    max_term_width = 100
-)]
+#[command(name = "granary", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     connection: Flags,
-    /// How results are printed; json is the protos' JSON form
+    /// How results are printed: columns for people, or the protos' JSON form as one document (of commands that report as they go, one object
+    /// a line)
     #[arg(
         long,
         short = 'o',
         global = true,
         value_enum,
         default_value_t,
-        value_name = "FORMAT"
+        value_name = "FORMAT",
+        help_heading = "Output"
     )]
     output: Format,
     /// What is logged to standard error: a level, or directives such as info,granary_transfer=debug
-    #[arg(long, global = true, env = "GRANARY_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "GRANARY_LOG",
+        value_name = "FILTER",
+        help_heading = "Output"
+    )]
     log: Option<String>,
     /// Logs more; twice, much more
-    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
+    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     verbose: u8,
     #[command(subcommand)]
     command: Command,
@@ -72,13 +75,9 @@ struct Cli {
 enum Command {
     /// Starts the platform: all services in one process
     Serve(serve::Args),
-    /// Sends folders as sessions, and files
     Upload(upload::Upload),
-    /// Sends each folder below a folder as a session, once it is complete
     Watch(watch::Watch),
-    /// Fetches assets
     Download(download::Download),
-    /// Finds assets
     Query(query::Query),
     /// Collections of sessions
     #[command(subcommand)]
@@ -119,7 +118,6 @@ enum Command {
     /// What happens
     #[command(subcommand)]
     Events(events::Events),
-    /// Prints a script that completes this command in a shell
     Completion(completion::Completion),
 }
 

@@ -27,7 +27,12 @@ pub(crate) enum Project {
         /// Its id: 1 to 63 of a-z, 0-9 and `-`, starting with a letter
         project: String,
         /// A name for people
-        #[arg(long, value_name = "TEXT", default_value = "")]
+        #[arg(
+            long,
+            value_name = "TEXT",
+            default_value = "",
+            hide_default_value = true
+        )]
         display_name: String,
     },
 }

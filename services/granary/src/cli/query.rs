@@ -11,14 +11,16 @@ use crate::{
     page,
 };
 
-/// Finds the assets that match a filter (AIP-160), over dataset, session, path, media_type, size_bytes, sha256, state, create_time, update_time,
+/// Finds assets
+///
+/// The filter (AIP-160) is over dataset, session, path, media_type, size_bytes, sha256, state, create_time, update_time,
 /// producer, attributes.NAME (the asset's, or else its session's), session.attributes.NAME, session.state and labels.class.
 ///
 /// For example: granary query 'attributes.fatigue > 3 AND attributes.hardware_model = "X2" AND media_type = "image/*"'
 #[derive(Debug, clap::Args)]
 pub(crate) struct Query {
     /// What to look for; all if empty
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     filter: String,
     /// Only in this dataset
     #[arg(long, value_name = "DATASET")]

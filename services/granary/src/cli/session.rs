@@ -23,7 +23,12 @@ pub(crate) enum Session {
         #[arg(long, value_name = "DATASET")]
         dataset: Option<String>,
         /// Only what matches (AIP-160), such as 'attributes.fatigue > 3 AND state = PROCESSED'
-        #[arg(long, value_name = "FILTER", default_value = "")]
+        #[arg(
+            long,
+            value_name = "FILTER",
+            default_value = "",
+            hide_default_value = true
+        )]
         filter: String,
         #[command(flatten)]
         limit: Limit,

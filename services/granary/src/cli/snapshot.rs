@@ -39,7 +39,12 @@ pub(crate) enum Snapshot {
         #[arg(long, value_name = "DATASET")]
         dataset: Option<String>,
         /// Only what matches, as in granary query
-        #[arg(long, value_name = "FILTER", default_value = "")]
+        #[arg(
+            long,
+            value_name = "FILTER",
+            default_value = "",
+            hide_default_value = true
+        )]
         filter: String,
     },
     /// Lists what a snapshot holds

@@ -16,7 +16,9 @@ use crate::{
     wait,
 };
 
-/// Sends each folder as a session, named like the folder, with each file in it as an asset; files that are named themselves become one session
+/// Sends folders as sessions, and files
+///
+/// Each folder becomes a session, named like the folder, with each file in it as an asset; files that are named themselves become one session
 /// together, whose id follows from their names, sizes and times. A file of metadata (`key: value` lines, JSON, YAML, TOML or INI) gives the session's
 /// attributes. After an interruption, the same command again goes on where it ended.
 ///

@@ -20,12 +20,9 @@ pub(crate) use table::Table;
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Columns for people.
     #[default]
     Table,
-    /// One document; of commands that report as they go, one object a line.
     Json,
-    /// The same as JSON, for people.
     Yaml,
 }
 

@@ -16,7 +16,7 @@ impl Progress {
             bars,
             label,
             total,
-            "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}",
+            "{prefix} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} left {msg}",
         )
     }
 

@@ -21,7 +21,6 @@ use crate::{
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Job {
-    /// Runs an entrypoint on inputs
     Submit(submit::Submit),
     /// Lists jobs, the newest first
     List {

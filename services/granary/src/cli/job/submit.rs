@@ -16,11 +16,12 @@ use crate::{
     refs::{self, Pair},
 };
 
-/// Runs an entrypoint on inputs. What the inputs name is pinned now: what changes later does not change the job.
+/// Runs an entrypoint on inputs
+///
+/// What the inputs name is pinned now: what changes later does not change the job.
 ///
 /// For example: granary job submit --app summary --version v1 --entrypoint train --input data_ids=snapshot:recordings/train --param level=2 --wait
 #[derive(Debug, clap::Args)]
-#[command(disable_version_flag = true)]
 pub(crate) struct Submit {
     /// The application
     #[arg(long, value_name = "APPLICATION")]
@@ -57,7 +58,12 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Span>,
     /// The job's id; made by the server if not given
-    #[arg(long, value_name = "JOB", default_value = "")]
+    #[arg(
+        long,
+        value_name = "JOB",
+        default_value = "",
+        hide_default_value = true
+    )]
     job_id: String,
     /// Waits until it has ended; exits with 1 if it did not succeed
     #[arg(long)]

@@ -21,7 +21,9 @@ use wake::Wake;
 /// How often everything is looked at, whatever the file system reports.
 const FULL_LOOK: Duration = Duration::from_secs(60);
 
-/// Sends each folder directly below DIR as a session, once it is complete: nothing in it has changed for the quiet period, its metadata is there,
+/// Sends each folder below a folder as a session, once it is complete
+///
+/// A folder directly below DIR is complete when nothing in it has changed for the quiet period, its metadata is there,
 /// and so is each file that the metadata lists. What was sent before is known by asking the server. Files directly in DIR, and folders whose name
 /// begins with a dot, are left alone. Ends on SIGINT or SIGTERM; what was on its way is gone on with next time.
 #[derive(Debug, clap::Args)]
