@@ -11,6 +11,8 @@ mod migration;
 mod s3;
 mod store;
 mod sweep;
+#[cfg(test)]
+mod testing;
 mod upload;
 mod watch_store;
 

@@ -58,3 +58,44 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use granary_core::clock::{Clock as _, to_micros};
+
+    use crate::{
+        testing::{Bench, large},
+        upload::Opened,
+    };
+
+    #[tokio::test]
+    async fn only_what_expired_is_dropped_with_its_parts() {
+        let bench = Bench::start().await;
+        let (core, now) = (&bench.core, to_micros(bench.clock.now()));
+        let mut rows = vec![large("old", 9 << 20, now), large("renewed", 9 << 20, now)];
+        rows[1].expires += 3_600_000_000;
+        let mut opened = Vec::new();
+        for row in core.store.save(rows).await.unwrap() {
+            let Opened::Parts(row, _) = core.open_multipart(row).await.unwrap() else {
+                panic!("it is there already")
+            };
+            opened.push(row);
+        }
+        bench.clock.advance(time::Duration::seconds(60));
+        core.sweep().await.unwrap();
+        for (row, kept) in opened.iter().zip([false, true]) {
+            assert_eq!(
+                core.store.find(&row.name).await.unwrap().is_some(),
+                kept,
+                "{}",
+                row.name
+            );
+            let parts = core
+                .s3
+                .list_parts(&row.place, row.multipart.as_deref().unwrap())
+                .await
+                .unwrap();
+            assert_eq!(parts.is_some(), kept, "{}", row.name);
+        }
+    }
+}

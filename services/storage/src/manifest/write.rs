@@ -139,3 +139,40 @@ impl Out<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    #[tokio::test]
+    async fn long_manifests_go_in_parts_and_over_the_one_before() {
+        let bench = Bench::start().await;
+        let place = Place {
+            bucket: "granary-raw".into(),
+            key: "p/d/s/.granary/session.json".into(),
+        };
+        bench
+            .core
+            .s3
+            .put(&place, "before".into(), MEDIA_TYPE)
+            .await
+            .unwrap();
+        let mut out = Out {
+            s3: &bench.core.s3,
+            place: place.clone(),
+            buffer: vec![b'a'; PIECE],
+            multipart: None,
+        };
+        out.flush(PIECE).await.unwrap();
+        out.buffer.extend_from_slice(b"bc");
+        out.flush(PIECE).await.unwrap();
+        assert_eq!(
+            out.buffer, b"bc",
+            "parts of less than 8 MiB are refused by S3"
+        );
+        out.finish().await.unwrap();
+        let written = bench.core.s3.read(&place).await.unwrap().unwrap();
+        assert_eq!((written.len(), written.last()), (PIECE + 2, Some(&b'c')));
+    }
+}

@@ -16,6 +16,8 @@ pub(crate) struct Head {
     pub(crate) size: u64,
     /// In hexadecimal; only if the store keeps the checksum of the whole.
     pub(crate) sha256: Option<String>,
+    /// As the store says it: of an object made of parts, that of their checksums and their number.
+    pub(crate) crc32c: Option<String>,
     pub(crate) etag: Option<String>,
 }
 
@@ -82,13 +84,14 @@ impl Client {
                 sha256: answer
                     .header("x-amz-checksum-sha256")
                     .and_then(whole_sha256),
+                crc32c: answer.header("x-amz-checksum-crc32c").map(str::to_owned),
                 etag: answer.header("etag").map(str::to_owned),
             })),
             _ => Err(answer.refused("look for an object")),
         }
     }
 
-    /// Reads a small object, if it is there.
+    /// Reads a small object, at most 16 MiB of it, if it is there.
     pub(crate) async fn read(&self, place: &Place) -> Result<Option<Bytes>> {
         let bucket = self.bucket(&place.bucket)?;
         let call = self.call(

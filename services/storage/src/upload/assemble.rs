@@ -1,22 +1,67 @@
 //! Making one object of the parts of a large file.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use granary_core::{Error, Result};
 
-use crate::{Core, s3::Part, store::Row};
+use crate::{
+    Core,
+    s3::{Assembled, Part},
+    store::Row,
+};
+
+/// What putting the parts together came to.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    /// The checksum that the object must have, if the store says those of parts.
+    pub(super) sum: Option<String>,
+    /// Whether the parts are still there: then the object is not made of them.
+    pub(super) left_over: bool,
+}
+
+impl Whole {
+    /// Whether an object with this checksum cannot be the whole. Not every store keeps the checksum of an object that is made of parts.
+    pub(super) fn differs(&self, crc32c: Option<&str>) -> bool {
+        match (&self.sum, crc32c.filter(|sum| sum.contains('-'))) {
+            (Some(expected), Some(sum)) => expected != sum,
+            (Some(_), None) => self.left_over,
+            (None, _) => false,
+        }
+    }
+}
 
 impl Core {
     /// Has the store put the parts together, if all are there. After this, what lies under the key decides: a completion whose answer was
     /// lost leaves no upload but an object.
-    pub(super) async fn assemble(&self, row: &Row, multipart: &str) -> Result<()> {
+    pub(super) async fn assemble(&self, row: &Row, multipart: &str) -> Result<Whole> {
         let Some(parts) = self.s3.list_parts(&row.place, multipart).await? else {
-            return Ok(());
+            return Ok(Whole::default());
         };
         let parts = complete_set(row, parts)?;
-        self.s3
+        let done = self
+            .s3
             .complete(&row.place, multipart, &parts, true)
-            .await
-            .map(drop)
+            .await?;
+        // A call at the same time may have put them together just now, and its object must not be taken for a foreign one.
+        let left_over =
+            done == Assembled::Taken && self.s3.list_parts(&row.place, multipart).await?.is_some();
+        Ok(Whole {
+            sum: composite(&parts),
+            left_over,
+        })
     }
+}
+
+/// The checksum of an object made of parts, as S3 defines it: that of the checksums of the parts, and their number.
+fn composite(parts: &[Part]) -> Option<String> {
+    let mut sums = Vec::with_capacity(parts.len() * 4);
+    for part in parts {
+        sums.extend(STANDARD.decode(part.crc32c.as_deref()?).ok()?);
+    }
+    Some(format!(
+        "{}-{}",
+        STANDARD.encode(crc32c::crc32c(&sums).to_be_bytes()),
+        parts.len()
+    ))
 }
 
 /// The parts of the whole file in order, or what is missing.
@@ -102,5 +147,24 @@ mod tests {
             error.ends_with("of 3 parts these are missing: 2, 3; send them"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_checksum_of_a_whole_is_that_of_its_parts() {
+        let sum = |bytes: &[u8]| Some(STANDARD.encode(crc32c::crc32c(bytes).to_be_bytes()));
+        let parts = [
+            Part {
+                crc32c: sum(b"123456789"),
+                ..part(1, 9)
+            },
+            Part {
+                crc32c: sum(b""),
+                ..part(2, 0)
+            },
+        ];
+        let expected =
+            STANDARD.encode(crc32c::crc32c(&[0xe3, 0x06, 0x92, 0x83, 0, 0, 0, 0]).to_be_bytes());
+        assert_eq!(composite(&parts).unwrap(), format!("{expected}-2"));
+        assert_eq!(composite(&[part(1, 9)]), None);
     }
 }

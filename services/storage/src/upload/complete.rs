@@ -11,7 +11,7 @@ use granary_core::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::plan;
+use super::{assemble::Whole, plan};
 use crate::{
     Core,
     s3::Head,
@@ -58,7 +58,7 @@ impl Core {
         if row.state == State::Completed {
             return Ok(());
         }
-        self.verify(row).await?;
+        self.verify(row, &Whole::default()).await?;
         self.record(&row.name.parent(), vec![row.name.clone()])
             .await?
             .into_iter()
@@ -93,28 +93,30 @@ impl Core {
 
     /// Whether all bytes of an upload are in the store, and are the declared ones.
     async fn arrived(&self, row: &Row) -> Result<()> {
-        if let Some(multipart) = &row.multipart {
-            self.assemble(row, multipart).await?;
-        }
-        self.verify(row).await?;
-        if let Some(multipart) = &row.multipart {
-            // Left over if the object was there before. Where it cannot be dropped now, the store's own rules for old uploads do it.
-            if let Err(error) = self.s3.abort(&row.place, multipart).await {
-                tracing::debug!(%error, upload = %row.name, "parts were left");
-            }
+        let Some(multipart) = &row.multipart else {
+            return self.verify(row, &Whole::default()).await;
+        };
+        let assembled = self.assemble(row, multipart).await?;
+        self.verify(row, &assembled).await?;
+        // Where parts that are left over cannot be dropped now, the store's own rules for old uploads do it.
+        if assembled.left_over
+            && let Err(error) = self.s3.abort(&row.place, multipart).await
+        {
+            tracing::debug!(%error, upload = %row.name, "parts were left");
         }
         Ok(())
     }
 
-    /// Compares the object with what was declared. One that differs is removed, so that the right one can be sent.
-    pub(super) async fn verify(&self, row: &Row) -> Result<()> {
+    /// Compares the object with what was declared, and with the checksum of its parts if that is known. One that differs is removed,
+    /// so that the right one can be sent.
+    pub(super) async fn verify(&self, row: &Row, whole: &Whole) -> Result<()> {
         let Some(head) = self.s3.head(&row.place).await? else {
             return Err(Error::precondition(
                 &row.name,
                 "its bytes are not in the store: send them, then complete it",
             ));
         };
-        let Some(differs) = self.difference(row, &head).await? else {
+        let Some(differs) = self.difference(row, &head, whole).await? else {
             return Ok(());
         };
         tracing::warn!(upload = %row.name, %differs, "an object is not what was declared, and is removed");
@@ -125,25 +127,27 @@ impl Core {
         })
     }
 
-    async fn difference(&self, row: &Row, head: &Head) -> Result<Option<String>> {
+    async fn difference(&self, row: &Row, head: &Head, whole: &Whole) -> Result<Option<String>> {
         if head.size != row.size {
             return Ok(Some(format!(
                 "the store has {} bytes where {} were declared",
                 head.size, row.size
             )));
         }
+        let other = || "the store has other bytes than were declared".to_owned();
         let sha256 = match &head.sha256 {
             Some(sha256) => sha256.clone(),
-            // Parts were each compared with their checksum by the store, and the whole has none.
-            None if row.part_size.is_some() || row.size > plan::SINGLE => return Ok(None),
+            // The store compared each part with its checksum, and an object that somebody else put there has another one, or none.
+            None if row.size > plan::SINGLE => {
+                return Ok(whole.differs(head.crc32c.as_deref()).then(other));
+            }
             // The store does not keep checksums, or somebody else wrote the object: it is small, so look.
             None => match self.s3.read(&row.place).await? {
                 Some(bytes) => digest(bytes).await?,
                 None => return Ok(Some("the object vanished".to_owned())),
             },
         };
-        Ok((sha256 != row.sha256)
-            .then(|| "the store has bytes of another SHA-256 than was declared".to_owned()))
+        Ok((sha256 != row.sha256).then(other))
     }
 }
 

@@ -19,6 +19,7 @@ use granary_runtime::rpc;
 
 use super::{
     Declared,
+    assemble::Whole,
     create::Opened,
     declare::{check_producer, twice},
 };
@@ -163,11 +164,11 @@ impl Core {
         }
         // Not every store looks at If-None-Match when it copies.
         if self.s3.head(&row.place).await?.is_some() {
-            return self.verify(row).await;
+            return self.verify(row, &Whole::default()).await;
         }
         match self.s3.copy(from, &row.place).await? {
             Copied::Done => Ok(()),
-            Copied::Taken => self.verify(row).await,
+            Copied::Taken => self.verify(row, &Whole::default()).await,
             Copied::NoSource => Err(lost(row, from)),
         }
     }
@@ -181,7 +182,7 @@ impl Core {
             .pop()
             .unwrap_or_else(|| row.clone());
         let (row, parts) = match self.open_multipart(saved).await? {
-            Opened::Present(row) => return self.verify(&row).await,
+            Opened::Present(row) => return self.verify(&row, &Whole::default()).await,
             Opened::Parts(row, parts) => (row, parts),
         };
         let Some(multipart) = row.multipart.as_deref() else {
@@ -204,8 +205,8 @@ impl Core {
             .buffer_unordered(8)
             .try_collect::<()>()
             .await?;
-        self.assemble(&row, multipart).await?;
-        self.verify(&row).await?;
+        let assembled = self.assemble(&row, multipart).await?;
+        self.verify(&row, &assembled).await?;
         self.store.finish(vec![row.name.clone()]).await
     }
 }
@@ -217,5 +218,52 @@ fn lost(row: &Row, from: &Place) -> Error {
             "the object s3://{}/{} that it is copied from is missing",
             from.bucket, from.key
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::testing::{Bench, large};
+
+    #[tokio::test]
+    async fn very_large_objects_are_copied_in_parts_and_gone_on_with() {
+        let bench = Bench::start().await;
+        let core = &bench.core;
+        let bytes = Bytes::from(
+            (0..16_500_000u32)
+                .map(|i| (i % 253) as u8)
+                .collect::<Vec<_>>(),
+        );
+        let from = Place {
+            bucket: "granary-raw".into(),
+            key: "p/d/from/a b".into(),
+        };
+        core.s3
+            .put(&from, bytes.clone(), "text/plain")
+            .await
+            .unwrap();
+        let row = large("copy", bytes.len() as u64, 0);
+        let saved = core.store.save(vec![row.clone()]).await.unwrap().remove(0);
+        let Opened::Parts(opened, _) = core.open_multipart(saved).await.unwrap() else {
+            panic!("it is there already")
+        };
+        core.s3
+            .copy_part(
+                &from,
+                0,
+                (8 << 20) - 1,
+                &row.place,
+                opened.multipart.as_deref().unwrap(),
+                1,
+            )
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            core.copy_in_parts(&from, &row).await.unwrap();
+            assert!(core.s3.read(&row.place).await.unwrap().unwrap() == bytes);
+        }
     }
 }

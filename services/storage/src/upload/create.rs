@@ -22,7 +22,7 @@ use crate::{
 const KEEP: Duration = Duration::days(7);
 
 /// What a multipart upload is found to be.
-pub(super) enum Opened {
+pub(crate) enum Opened {
     /// In progress; the store has these parts.
     Parts(Row, Vec<Part>),
     /// Its object is there already.
@@ -134,7 +134,7 @@ impl Core {
     }
 
     /// The multipart upload of a large file: the one that is there, or a new one.
-    pub(super) async fn open_multipart(&self, mut row: Row) -> Result<Opened> {
+    pub(crate) async fn open_multipart(&self, mut row: Row) -> Result<Opened> {
         // Each round but the last meets somebody who does the same at the same time.
         for _ in 0..5 {
             if let Some(id) = &row.multipart {

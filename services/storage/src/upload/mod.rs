@@ -13,6 +13,8 @@ use time::OffsetDateTime;
 use granary_core::name::UploadName;
 
 pub(crate) use copy::Copy;
+#[cfg(test)]
+pub(crate) use create::Opened;
 pub(crate) use declare::Declared;
 pub(crate) use parts::PartToSign;
 

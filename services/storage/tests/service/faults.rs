@@ -129,10 +129,12 @@ async fn an_upload_whose_parts_were_dropped_begins_anew() {
     .await;
 }
 
+type Change = fn(&PathBuf);
+
 /// Changes the file once it was hashed.
 struct Meddler {
     file: PathBuf,
-    change: Mutex<Option<Box<dyn FnOnce(&PathBuf) + Send>>>,
+    change: Mutex<Option<Change>>,
     left: Mutex<u64>,
 }
 
@@ -156,7 +158,7 @@ impl Progress for Meddler {
 
 #[tokio::test]
 async fn a_file_that_changes_while_it_is_sent_is_named() {
-    let changes: [(&str, fn(&PathBuf)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("grown", |path| fs::write(path, noise(10 * MIB, 7)).unwrap()),
         ("cut", |path| fs::write(path, b"short").unwrap()),
         ("replaced", |path| {
@@ -174,7 +176,7 @@ async fn a_file_that_changes_while_it_is_sent_is_named() {
         };
         let meddler = Meddler {
             file: file.clone(),
-            change: Mutex::new(Some(Box::new(change))),
+            change: Mutex::new(Some(change)),
             left: Mutex::new(0),
         };
         let error = world

@@ -11,5 +11,6 @@
 mod copies;
 mod downloads;
 mod faults;
+mod resume;
 mod uploads;
 mod world;
