@@ -1,5 +1,8 @@
 //! Compiles the protos with protox, so that no protoc is needed, and keeps the descriptors for reflection, JSON and the ingress.
-#![allow(clippy::disallowed_methods, reason = "cargo talks to build scripts by environment variables")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "cargo talks to build scripts by environment variables"
+)]
 
 use std::{
     env,
@@ -8,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-#[allow(clippy::disallowed_methods, reason = "this is how cargo tells a build script where things are")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is how cargo tells a build script where things are"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
@@ -17,7 +23,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.open_files(protos_below(&root.join("granary"))?)?;
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    fs::write(
+        out.join("descriptors.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
     tonic_prost_build::configure()

@@ -28,7 +28,9 @@ pub(crate) fn headers_per_second(files: &[impl AsRef<Path> + Sync]) -> f64 {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let _ = std::fs::read(file).ok().and_then(|bytes| imagesize::blob_size(&bytes).ok());
+                    let _ = std::fs::read(file)
+                        .ok()
+                        .and_then(|bytes| imagesize::blob_size(&bytes).ok());
                 }
             });
         }

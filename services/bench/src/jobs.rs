@@ -6,8 +6,9 @@ use granary_proto::{
     MAX_MESSAGE_BYTES,
     identity::v1::{CreateTokenRequest, Role, token_service_client::TokenServiceClient},
     job::v1::{
-        AcquireJobsRequest, AppSpec, ApplyCatalogRequest, BatchFinishJobsRequest, CreateJobRequest, Entrypoint, HandlerSpec, Job, JobFinish,
-        RegisterWorkerRequest, Resources, Worker, application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
+        AcquireJobsRequest, AppSpec, ApplyCatalogRequest, BatchFinishJobsRequest, CreateJobRequest,
+        Entrypoint, HandlerSpec, Job, JobFinish, RegisterWorkerRequest, Resources, Worker,
+        application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
         worker_service_client::WorkerServiceClient,
     },
 };
@@ -24,41 +25,94 @@ pub(crate) async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> 
     let target = args.jobs.div_ceil(args.connections);
     let links = server.connections(args.connections).await?;
     let begin = Instant::now();
-    let submitted = closed_loop(links, Duration::MAX, move |link: Link, connection, call| async move {
-        anyhow::ensure!(call < target, "enough");
-        let job = Job { entrypoint: ENTRYPOINT.into(), ..Job::default() };
-        let job_id = format!("j-{connection}-{call}");
-        let request = CreateJobRequest { parent: "projects/default".into(), job: Some(job), job_id, request_id: String::new() };
-        JobServiceClient::new(link.clone()).create_job(request).await?;
-        Ok(link)
-    })
+    let submitted = closed_loop(
+        links,
+        Duration::MAX,
+        move |link: Link, connection, call| async move {
+            anyhow::ensure!(call < target, "enough");
+            let job = Job {
+                entrypoint: ENTRYPOINT.into(),
+                ..Job::default()
+            };
+            let job_id = format!("j-{connection}-{call}");
+            let request = CreateJobRequest {
+                parent: "projects/default".into(),
+                job: Some(job),
+                job_id,
+                request_id: String::new(),
+            };
+            JobServiceClient::new(link.clone())
+                .create_job(request)
+                .await?;
+            Ok(link)
+        },
+    )
     .await;
-    anyhow::ensure!(submitted.is_err_and(|error| error.to_string() == "enough"), "jobs could not be submitted");
+    anyhow::ensure!(
+        submitted.is_err_and(|error| error.to_string() == "enough"),
+        "jobs could not be submitted"
+    );
     let count = target * args.connections;
-    report.line("jobs submitted", format!("{:>10.1} /s", floor::load_rate(count, begin.elapsed())));
+    report.line(
+        "jobs submitted",
+        format!("{:>10.1} /s", floor::load_rate(count, begin.elapsed())),
+    );
 
     let token = worker_token(&server).await?;
     let begin = Instant::now();
     let workers = ["bench-a", "bench-b"].map(|name| work(&server, &token, name));
-    let done: usize = futures::future::try_join_all(workers).await?.into_iter().sum();
+    let done: usize = futures::future::try_join_all(workers)
+        .await?
+        .into_iter()
+        .sum();
     anyhow::ensure!(done == count, "{done} of {count} jobs were completed");
     let rate = floor::load_rate(count, begin.elapsed());
-    report.figure("jobs claimed and completed", rate, "/s", 3_000.0, "at least");
-    report.ratio("of the floor", rate, floor::fsync_rate()?, "fsyncs a second");
+    report.figure(
+        "jobs claimed and completed",
+        rate,
+        "/s",
+        3_000.0,
+        "at least",
+    );
+    report.ratio(
+        "of the floor",
+        rate,
+        floor::fsync_rate()?,
+        "fsyncs a second",
+    );
     Ok(())
 }
 
 async fn work(server: &Server, token: &str, name: &str) -> anyhow::Result<usize> {
     let link = server.connect_as(token).await?;
-    let mut client =
-        WorkerServiceClient::new(link).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let mut client = WorkerServiceClient::new(link)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let name = format!("workers/{name}");
-    let machine = Resources { memory_bytes: 64 << 30, cpus: 1000.0, gpus: 0, timeout: None };
-    let worker = Worker { name: name.clone(), resources: Some(machine.clone()), heartbeat_time: None };
-    client.register_worker(RegisterWorkerRequest { worker: Some(worker) }).await?;
+    let machine = Resources {
+        memory_bytes: 64 << 30,
+        cpus: 1000.0,
+        gpus: 0,
+        timeout: None,
+    };
+    let worker = Worker {
+        name: name.clone(),
+        resources: Some(machine),
+        heartbeat_time: None,
+    };
+    client
+        .register_worker(RegisterWorkerRequest {
+            worker: Some(worker),
+        })
+        .await?;
     let mut done = 0;
     loop {
-        let request = AcquireJobsRequest { name: name.clone(), max_jobs: BATCH, free: Some(machine.clone()), wait: None };
+        let request = AcquireJobsRequest {
+            name: name.clone(),
+            max_jobs: BATCH,
+            free: Some(machine),
+            wait: None,
+        };
         let leases = client.acquire_jobs(request).await?.into_inner().leases;
         if leases.is_empty() {
             return Ok(done);
@@ -68,9 +122,19 @@ async fn work(server: &Server, token: &str, name: &str) -> anyhow::Result<usize>
             lease_number: lease.lease_number,
             ..JobFinish::default()
         });
-        let request = BatchFinishJobsRequest { name: name.clone(), finishes: finishes.collect() };
-        let results = client.batch_finish_jobs(request).await?.into_inner().results;
-        anyhow::ensure!(results.iter().all(|result| result.error.is_none()), "a lease was lost");
+        let request = BatchFinishJobsRequest {
+            name: name.clone(),
+            finishes: finishes.collect(),
+        };
+        let results = client
+            .batch_finish_jobs(request)
+            .await?
+            .into_inner()
+            .results;
+        anyhow::ensure!(
+            results.iter().all(|result| result.error.is_none()),
+            "a lease was lost"
+        );
         done += results.len();
     }
 }
@@ -78,16 +142,32 @@ async fn work(server: &Server, token: &str, name: &str) -> anyhow::Result<usize>
 async fn catalog(server: &Server) -> anyhow::Result<()> {
     let entrypoint = Entrypoint {
         name: ENTRYPOINT.into(),
-        app: Some(AppSpec { cmd: vec!["true".into()], env: vec![] }),
+        app: Some(AppSpec {
+            cmd: vec!["true".into()],
+            env: vec![],
+        }),
         handler: Some(HandlerSpec::default()),
         ..Entrypoint::default()
     };
-    let request = ApplyCatalogRequest { entrypoints: vec![entrypoint], validate_only: false };
-    ApplicationServiceClient::new(server.connect().await?).apply_catalog(request).await?;
+    let request = ApplyCatalogRequest {
+        entrypoints: vec![entrypoint],
+        validate_only: false,
+    };
+    ApplicationServiceClient::new(server.connect().await?)
+        .apply_catalog(request)
+        .await?;
     Ok(())
 }
 
 async fn worker_token(server: &Server) -> anyhow::Result<String> {
-    let request = CreateTokenRequest { subject: "bench".into(), role: Role::Worker.into(), lifetime: None };
-    Ok(TokenServiceClient::new(server.connect().await?).create_token(request).await?.into_inner().token)
+    let request = CreateTokenRequest {
+        subject: "bench".into(),
+        role: Role::Worker.into(),
+        lifetime: None,
+    };
+    Ok(TokenServiceClient::new(server.connect().await?)
+        .create_token(request)
+        .await?
+        .into_inner()
+        .token)
 }

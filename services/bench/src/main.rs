@@ -2,7 +2,11 @@
 //!
 //! The server is the release program as a process of its own; the load comes from here, on the same machine. Nothing in here is a test: a
 //! figure that is low fails nobody.
-#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program for the terminal that spawns its load")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program for the terminal that spawns its load"
+)]
 
 mod floor;
 mod jobs;
@@ -48,13 +52,19 @@ impl Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let mut report = Report::default();
+    let mut report = Report;
     let fsync = floor::fsync_rate()?;
     report.line("disk", format!("{fsync:.0} fsyncs/s of 4 KiB appends"));
     if args.wants("memory") {
         let server = server::Server::start(&["--job-slots", "2"]).await?;
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        report.figure("idle memory", server.resident_mib()?, "MiB", 64.0, "at most");
+        report.figure(
+            "idle memory",
+            server.resident_mib()?,
+            "MiB",
+            64.0,
+            "at most",
+        );
     }
     if args.wants("rpc") {
         rpc::run(&args, &mut report).await?;
@@ -68,6 +78,9 @@ async fn main() -> anyhow::Result<()> {
     if args.wants("upload") {
         upload::run(&args, &mut report).await?;
     }
-    report.line("disk", format!("{:.0} fsyncs/s at the end", floor::fsync_rate()?));
+    report.line(
+        "disk",
+        format!("{:.0} fsyncs/s at the end", floor::fsync_rate()?),
+    );
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Prints figures as they are measured.
 
 /// A list of lines on standard output.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report;
 
 impl Report {
@@ -12,12 +12,23 @@ impl Report {
 
     /// A figure beside what it should reach.
     pub(crate) fn figure(&mut self, what: &str, value: f64, unit: &str, target: f64, bound: &str) {
-        let met = if bound == "at most" { value <= target } else { value >= target };
-        println!("{what:<28} {value:>10.1} {unit:<12} {} ({bound} {target})", if met { "ok  " } else { "MISS" });
+        let met = if bound == "at most" {
+            value <= target
+        } else {
+            value >= target
+        };
+        println!(
+            "{what:<28} {value:>10.1} {unit:<12} {} ({bound} {target})",
+            if met { "ok  " } else { "MISS" }
+        );
     }
 
     /// A ratio to a floor of the same run.
     pub(crate) fn ratio(&mut self, what: &str, value: f64, floor: f64, of: &str) {
-        println!("{:<28} {:>10.2} of {of} ({floor:.0})", format!("  {what}"), value / floor);
+        println!(
+            "{:<28} {:>10.2} of {of} ({floor:.0})",
+            format!("  {what}"),
+            value / floor
+        );
     }
 }

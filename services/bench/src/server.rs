@@ -33,15 +33,27 @@ impl Server {
         let mut child = Command::new(program()?)
             .args(["serve", "--log", "warn", "--data-dir"])
             .arg(folder.path().join("data"))
-            .args(["--listen", &format!("127.0.0.1:{grpc}"), "--s3-listen", &format!("127.0.0.1:{s3}")])
+            .args([
+                "--listen",
+                &format!("127.0.0.1:{grpc}"),
+                "--s3-listen",
+                &format!("127.0.0.1:{s3}"),
+            ])
             .args(flags)
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .spawn()?;
         let out = child.stdout.take().context("no standard output")?;
         let ready = tokio::task::spawn_blocking(move || BufReader::new(out).lines().next()).await?;
-        anyhow::ensure!(matches!(ready, Some(Ok(line)) if line == "ready"), "the server did not start");
-        Ok(Self { child, folder, endpoint: format!("http://127.0.0.1:{grpc}") })
+        anyhow::ensure!(
+            matches!(ready, Some(Ok(line)) if line == "ready"),
+            "the server did not start"
+        );
+        Ok(Self {
+            child,
+            folder,
+            endpoint: format!("http://127.0.0.1:{grpc}"),
+        })
     }
 
     /// A connection of its own, as the local administrator.
@@ -51,7 +63,10 @@ impl Server {
 
     /// A connection of its own, with this token.
     pub(crate) async fn connect_as(&self, token: &str) -> anyhow::Result<Link> {
-        let channel = Endpoint::from_shared(self.endpoint.clone())?.tcp_nodelay(true).connect().await?;
+        let channel = Endpoint::from_shared(self.endpoint.clone())?
+            .tcp_nodelay(true)
+            .connect()
+            .await?;
         Ok(Link::remote(channel, TokenSource::fixed(token)?))
     }
 
@@ -62,7 +77,11 @@ impl Server {
 
     /// The local administrator's token.
     pub(crate) fn token(&self) -> anyhow::Result<String> {
-        Ok(std::fs::read_to_string(self.folder.path().join("data/token"))?.trim().to_owned())
+        Ok(
+            std::fs::read_to_string(self.folder.path().join("data/token"))?
+                .trim()
+                .to_owned(),
+        )
     }
 
     /// Where it answers.
@@ -87,7 +106,10 @@ impl Server {
 
     fn status(&self, field: &str) -> anyhow::Result<f64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .context("no such field")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     }
 }

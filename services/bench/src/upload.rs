@@ -19,54 +19,144 @@ const FILES: usize = 1000;
 const FILE_BYTES: usize = 600_000;
 
 pub(crate) async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
-    let Ok(s3) = std::env::var("GRANARY_TEST_S3") else {
-        report.line("upload", "left out: no MinIO (run by `make bench`, which starts one)");
+    let Some(others) = Others::at_hand()? else {
+        report.line(
+            "upload",
+            "left out: no MinIO (run by `make bench`, which starts one)",
+        );
         return Ok(());
     };
-    let s3 = Url::parse(&s3)?;
-    let (key, secret) = (s3.username().to_owned(), s3.password().unwrap_or_default().to_owned());
-    let address = format!("{}:{}", s3.host_str().unwrap_or_default(), s3.port().unwrap_or(80));
-    let store = format!("s3://bench?endpoint=http://{address}");
-    let keys = [("AWS_ACCESS_KEY_ID", key.as_str()), ("AWS_SECRET_ACCESS_KEY", secret.as_str())];
-    let server = Server::start_with(&["--job-slots", "0", "--object-store", &store], &keys).await?;
+    let store = format!("s3://bench?endpoint=http://{}", others.address);
+    let server = Server::start_with(
+        &["--job-slots", "0", "--object-store", &store],
+        &others.keys(),
+    )
+    .await?;
     let folder = server.folder().join("session");
     make(&folder)?;
-
-    let mc = std::env::var("GRANARY_TEST_MC").context("GRANARY_TEST_MC")?;
-    let aws = std::env::var("GRANARY_TEST_AWS").context("GRANARY_TEST_AWS")?;
-    let mc_host = format!("http://{key}:{secret}@{address}");
-    run_quietly(Command::new(&mc).args(["mb", "--ignore-existing", "bench/floor"]).env("MC_HOST_bench", &mc_host))?;
+    others.make_bucket()?;
     let (mut ours, mut mcs, mut awss) = (Vec::new(), Vec::new(), Vec::new());
     let mut client_peak = 0.0_f64;
     for round in 0..args.rounds {
-        mcs.push(timed(Command::new(&mc).arg("mirror").arg(&folder).arg(format!("bench/floor/mc-{round}")).env("MC_HOST_bench", &mc_host))?.0);
+        mcs.push(timed(&mut others.mc(&folder, round))?.0);
         let (seconds, peak) = timed(&mut upload(&server, &folder, round)?)?;
         ours.push(seconds);
         client_peak = client_peak.max(peak);
-        awss.push(
-            timed(
-                Command::new(&aws)
-                    .args(["--endpoint-url", &format!("http://{address}"), "s3", "cp", "--recursive"])
-                    .arg(&folder)
-                    .arg(format!("s3://floor/aws-{round}"))
-                    .envs(keys)
-                    .env("AWS_DEFAULT_REGION", "us-east-1"),
-            )?
-            .0,
-        );
+        awss.push(timed(&mut others.aws(&folder, round))?.0);
     }
     let (ours, mcs, awss) = (median(ours), median(mcs), median(awss));
-    report.line("upload of 600 MB", format!("{ours:>10.2} s, mc mirror {mcs:.2} s, aws s3 cp {awss:.2} s"));
+    report.line(
+        "upload of 600 MB",
+        format!("{ours:>10.2} s, mc mirror {mcs:.2} s, aws s3 cp {awss:.2} s"),
+    );
     report.figure("  speed against mc", mcs / ours, "of mc", 0.8, "at least");
-    report.figure("  memory of the client", client_peak, "MiB", 200.0, "at most");
-    report.figure("  memory of the server", server.peak_mib()?, "MiB", 200.0, "at most");
+    report.figure(
+        "  memory of the client",
+        client_peak,
+        "MiB",
+        200.0,
+        "at most",
+    );
+    report.figure(
+        "  memory of the server",
+        server.peak_mib()?,
+        "MiB",
+        200.0,
+        "at most",
+    );
     Ok(())
+}
+
+/// What others do with the same files on the same MinIO.
+struct Others {
+    address: String,
+    key: String,
+    secret: String,
+    mc: String,
+    aws: String,
+}
+
+impl Others {
+    fn at_hand() -> anyhow::Result<Option<Self>> {
+        let Ok(s3) = std::env::var("GRANARY_TEST_S3") else {
+            return Ok(None);
+        };
+        let s3 = Url::parse(&s3)?;
+        Ok(Some(Self {
+            address: format!(
+                "{}:{}",
+                s3.host_str().unwrap_or_default(),
+                s3.port().unwrap_or(80)
+            ),
+            key: s3.username().to_owned(),
+            secret: s3.password().unwrap_or_default().to_owned(),
+            mc: std::env::var("GRANARY_TEST_MC").context("GRANARY_TEST_MC")?,
+            aws: std::env::var("GRANARY_TEST_AWS").context("GRANARY_TEST_AWS")?,
+        }))
+    }
+
+    fn keys(&self) -> [(&str, &str); 2] {
+        [
+            ("AWS_ACCESS_KEY_ID", &self.key),
+            ("AWS_SECRET_ACCESS_KEY", &self.secret),
+        ]
+    }
+
+    fn mc_command(&self) -> Command {
+        let mut command = Command::new(&self.mc);
+        command.env(
+            "MC_HOST_bench",
+            format!("http://{}:{}@{}", self.key, self.secret, self.address),
+        );
+        command
+    }
+
+    fn make_bucket(&self) -> anyhow::Result<()> {
+        timed(
+            self.mc_command()
+                .args(["mb", "--ignore-existing", "bench/floor"]),
+        )
+        .map(drop)
+    }
+
+    fn mc(&self, folder: &Path, round: usize) -> Command {
+        let mut command = self.mc_command();
+        command
+            .arg("mirror")
+            .arg(folder)
+            .arg(format!("bench/floor/mc-{round}"));
+        command
+    }
+
+    fn aws(&self, folder: &Path, round: usize) -> Command {
+        let mut command = Command::new(&self.aws);
+        command
+            .args([
+                "--endpoint-url",
+                &format!("http://{}", self.address),
+                "s3",
+                "cp",
+                "--recursive",
+                "--quiet",
+            ])
+            .arg(folder)
+            .arg(format!("s3://floor/aws-{round}"))
+            .envs(self.keys())
+            .env("AWS_DEFAULT_REGION", "us-east-1");
+        command
+    }
 }
 
 fn upload(server: &Server, folder: &Path, round: usize) -> anyhow::Result<Command> {
     let mut command = Command::new(server::program()?);
     command
-        .args(["upload", "--dataset", "bench", "--session", &format!("round-{round}")])
+        .args([
+            "upload",
+            "--dataset",
+            "bench",
+            "--session",
+            &format!("round-{round}"),
+        ])
         .arg(folder)
         .args(["--endpoint", server.endpoint()])
         .env("GRANARY_TOKEN", server.token()?);
@@ -87,25 +177,21 @@ fn make(folder: &Path) -> anyhow::Result<()> {
         bytes.truncate(FILE_BYTES);
         std::fs::write(folder.join(format!("part-{number:04}.bin")), bytes)?;
     }
-    std::fs::write(folder.join("metadata.txt"), "fatigue: 3\nhardware_model: X2\n")?;
-    Ok(())
-}
-
-fn run_quietly(command: &mut Command) -> anyhow::Result<()> {
-    let out = command.stdin(Stdio::null()).output()?;
-    anyhow::ensure!(
-        out.status.success(),
-        "{} failed: {}",
-        PathBuf::from(command.get_program()).display(),
-        String::from_utf8_lossy(&out.stderr)
-    );
+    std::fs::write(
+        folder.join("metadata.txt"),
+        "fatigue: 3\nhardware_model: X2\n",
+    )?;
     Ok(())
 }
 
 // Seconds, and the most memory in MiB, by GNU time's way: the kernel's own account of ended children.
 fn timed(command: &mut Command) -> anyhow::Result<(f64, f64)> {
     let begin = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0.0;
     let exit = loop {
@@ -115,7 +201,11 @@ fn timed(command: &mut Command) -> anyhow::Result<(f64, f64)> {
         if let Ok(text) = std::fs::read_to_string(&status)
             && let Some(line) = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))
         {
-            peak = line.trim().trim_end_matches(" kB").parse::<f64>().map_or(peak, |kib| kib / 1024.0);
+            peak = line
+                .trim()
+                .trim_end_matches(" kB")
+                .parse::<f64>()
+                .map_or(peak, |kib| kib / 1024.0);
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     };
@@ -124,7 +214,11 @@ fn timed(command: &mut Command) -> anyhow::Result<(f64, f64)> {
     if let Some(mut out) = child.stderr.take() {
         std::io::Read::read_to_string(&mut out, &mut said)?;
     }
-    anyhow::ensure!(exit.success(), "{} failed: {said}", PathBuf::from(command.get_program()).display());
+    anyhow::ensure!(
+        exit.success(),
+        "{} failed: {said}",
+        PathBuf::from(command.get_program()).display()
+    );
     Ok((seconds, peak))
 }
 

@@ -13,7 +13,10 @@ pub type Report = BTreeMap<String, Vec<String>>;
 
 /// A time on the wire.
 pub fn timestamp(time: OffsetDateTime) -> Timestamp {
-    Timestamp { seconds: time.unix_timestamp(), nanos: i32::try_from(time.nanosecond()).unwrap_or_default() }
+    Timestamp {
+        seconds: time.unix_timestamp(),
+        nanos: i32::try_from(time.nanosecond()).unwrap_or_default(),
+    }
 }
 
 /// A time from the wire.
@@ -25,12 +28,16 @@ pub fn time(field: &str, timestamp: &Timestamp) -> Result<OffsetDateTime> {
 
 /// A duration on the wire.
 pub fn wire_duration(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration::try_from(duration).unwrap_or(prost_types::Duration { seconds: i64::MAX, nanos: 0 })
+    prost_types::Duration::try_from(duration).unwrap_or(prost_types::Duration {
+        seconds: i64::MAX,
+        nanos: 0,
+    })
 }
 
 /// A duration from the wire, which must not be negative.
 pub fn duration(field: &str, duration: prost_types::Duration) -> Result<Duration> {
-    Duration::try_from(duration).map_err(|_| Error::invalid(field, "expected a duration of 0 s or more"))
+    Duration::try_from(duration)
+        .map_err(|_| Error::invalid(field, "expected a duration of 0 s or more"))
 }
 
 /// A typed value on the wire.
@@ -51,22 +58,38 @@ pub fn value(field: &str, value: WireValue) -> Result<Value> {
         Some(Kind::Number(number)) if number.is_finite() => Value::Number(number),
         Some(Kind::Number(_)) => return Err(Error::invalid(field, "expected a finite number")),
         Some(Kind::Text(text)) if text.len() <= 16 * 1024 => Value::Text(text),
-        Some(Kind::Text(_)) => return Err(Error::invalid(field, "expected text of at most 16 KiB")),
+        Some(Kind::Text(_)) => {
+            return Err(Error::invalid(field, "expected text of at most 16 KiB"));
+        }
         Some(Kind::Boolean(boolean)) => Value::Boolean(boolean),
         Some(Kind::Timestamp(timestamp)) => Value::Timestamp(time(field, &timestamp)?),
-        None => return Err(Error::invalid(field, "expected one of number, text, boolean and timestamp")),
+        None => {
+            return Err(Error::invalid(
+                field,
+                "expected one of number, text, boolean and timestamp",
+            ));
+        }
     })
 }
 
 /// Attributes on the wire.
 pub fn wire_attributes(attributes: BTreeMap<String, Value>) -> BTreeMap<String, WireValue> {
-    attributes.into_iter().map(|(key, value)| (key, wire_value(value))).collect()
+    attributes
+        .into_iter()
+        .map(|(key, value)| (key, wire_value(value)))
+        .collect()
 }
 
 /// Attributes from the wire: at most 1,000, their names of letters, digits, `_`, `-` and `.`.
-pub fn attributes(field: &str, attributes: BTreeMap<String, WireValue>) -> Result<BTreeMap<String, Value>> {
+pub fn attributes(
+    field: &str,
+    attributes: BTreeMap<String, WireValue>,
+) -> Result<BTreeMap<String, Value>> {
     if attributes.len() > 1000 {
-        return Err(Error::invalid(field, format!("expected at most 1000 attributes, got {}", attributes.len())));
+        return Err(Error::invalid(
+            field,
+            format!("expected at most 1000 attributes, got {}", attributes.len()),
+        ));
     }
     attributes
         .into_iter()
@@ -87,12 +110,18 @@ pub fn attributes(field: &str, attributes: BTreeMap<String, WireValue>) -> Resul
 
 /// An error report on the wire.
 pub fn wire_report(report: Report) -> BTreeMap<String, Messages> {
-    report.into_iter().map(|(field, messages)| (field, Messages { messages })).collect()
+    report
+        .into_iter()
+        .map(|(field, messages)| (field, Messages { messages }))
+        .collect()
 }
 
 /// An error report from the wire.
 pub fn report(report: BTreeMap<String, Messages>) -> Report {
-    report.into_iter().map(|(field, messages)| (field, messages.messages)).collect()
+    report
+        .into_iter()
+        .map(|(field, messages)| (field, messages.messages))
+        .collect()
 }
 
 #[cfg(test)]
@@ -113,10 +142,29 @@ mod tests {
 
     #[test]
     fn values_that_no_database_holds_are_refused() {
-        assert!(value("v", WireValue { kind: Some(Kind::Number(f64::NAN)) }).is_err());
+        assert!(
+            value(
+                "v",
+                WireValue {
+                    kind: Some(Kind::Number(f64::NAN))
+                }
+            )
+            .is_err()
+        );
         assert!(value("v", WireValue { kind: None }).is_err());
-        let far = Timestamp { seconds: i64::MAX, nanos: 0 };
-        assert!(value("v", WireValue { kind: Some(Kind::Timestamp(far)) }).is_err());
+        let far = Timestamp {
+            seconds: i64::MAX,
+            nanos: 0,
+        };
+        assert!(
+            value(
+                "v",
+                WireValue {
+                    kind: Some(Kind::Timestamp(far))
+                }
+            )
+            .is_err()
+        );
     }
 
     #[test]

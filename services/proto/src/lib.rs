@@ -19,8 +19,8 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/include.rs"));
 }
 
-pub use prost_reflect;
 pub use generated::granary::{identity, job, metadata, pipeline, storage};
+pub use prost_reflect;
 
 /// The encoded descriptors of all protos, with their comments: for reflection and for the ingress.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -16,13 +16,20 @@ pub fn to_status(error: Error) -> Status {
     let code = match error {
         Error::Invalid(violations) => {
             details.set_bad_request(
-                violations.into_iter().map(|v| FieldViolation::new(v.field, v.description)).collect::<Vec<_>>(),
+                violations
+                    .into_iter()
+                    .map(|v| FieldViolation::new(v.field, v.description))
+                    .collect::<Vec<_>>(),
             );
             Code::InvalidArgument
         }
         Error::NotFound { resource } => with_resource(&mut details, resource, Code::NotFound),
-        Error::AlreadyExists { resource, .. } => with_resource(&mut details, resource, Code::AlreadyExists),
-        Error::Precondition { resource, .. } => with_resource(&mut details, resource, Code::FailedPrecondition),
+        Error::AlreadyExists { resource, .. } => {
+            with_resource(&mut details, resource, Code::AlreadyExists)
+        }
+        Error::Precondition { resource, .. } => {
+            with_resource(&mut details, resource, Code::FailedPrecondition)
+        }
         Error::Aborted { resource, .. } => with_resource(&mut details, resource, Code::Aborted),
         Error::DataLoss { resource, .. } => with_resource(&mut details, resource, Code::DataLoss),
         Error::Unauthenticated { .. } => Code::Unauthenticated,
@@ -48,16 +55,28 @@ pub fn to_status(error: Error) -> Status {
 pub fn from_status(status: Status) -> Error {
     let details = status.get_error_details();
     let message = status.message().to_owned();
-    let resource = details.resource_info().map(|r: &ResourceInfo| r.resource_name.clone()).unwrap_or_default();
-    let reason = message.strip_prefix(&format!("{resource}: ")).unwrap_or(&message).to_owned();
+    let resource = details
+        .resource_info()
+        .map(|r: &ResourceInfo| r.resource_name.clone())
+        .unwrap_or_default();
+    let reason = message
+        .strip_prefix(&format!("{resource}: "))
+        .unwrap_or(&message)
+        .to_owned();
     match status.code() {
         Code::InvalidArgument => Error::Invalid(match details.bad_request() {
             Some(bad) if !bad.field_violations.is_empty() => bad
                 .field_violations
                 .iter()
-                .map(|v| Violation { field: v.field.clone(), description: v.description.clone() })
+                .map(|v| Violation {
+                    field: v.field.clone(),
+                    description: v.description.clone(),
+                })
                 .collect(),
-            _ => vec![Violation { field: String::new(), description: message }],
+            _ => vec![Violation {
+                field: String::new(),
+                description: message,
+            }],
         }),
         Code::NotFound => Error::NotFound { resource },
         Code::AlreadyExists => Error::AlreadyExists {
@@ -76,10 +95,16 @@ pub fn from_status(status: Status) -> Error {
             reason: message,
             retry_after: details.retry_info().and_then(|r| r.retry_delay),
         },
-        Code::Unavailable => Error::Unavailable { reason: message, cause: None },
+        Code::Unavailable => Error::Unavailable {
+            reason: message,
+            cause: None,
+        },
         Code::DeadlineExceeded => Error::DeadlineExceeded { reason: message },
         Code::Cancelled => Error::Cancelled { reason: message },
-        _ => Error::Internal { context: format!("calling another service: {message}"), cause: None },
+        _ => Error::Internal {
+            context: format!("calling another service: {message}"),
+            cause: None,
+        },
     }
 }
 
@@ -87,7 +112,11 @@ pub fn from_status(status: Status) -> Error {
 pub fn to_item(error: Error) -> tonic_types::Status {
     let status = to_status(error);
     match status.details() {
-        [] => tonic_types::Status { code: status.code() as i32, message: status.message().to_owned(), details: vec![] },
+        [] => tonic_types::Status {
+            code: status.code() as i32,
+            message: status.message().to_owned(),
+            details: vec![],
+        },
         details => prost::Message::decode(details).unwrap_or_else(|_| tonic_types::Status {
             code: status.code() as i32,
             message: status.message().to_owned(),
@@ -115,7 +144,9 @@ fn with_resource(details: &mut ErrorDetails, resource: String, code: Code) -> Co
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
-    let Some((_, rest)) = text.split_once(start) else { return "" };
+    let Some((_, rest)) = text.split_once(start) else {
+        return "";
+    };
     rest.rsplit_once(end).map_or(rest, |(inner, _)| inner)
 }
 
@@ -127,19 +158,42 @@ mod tests {
     fn errors_survive_the_wire() {
         for error in [
             Error::Invalid(vec![
-                Violation { field: "steps[2].with".into(), description: "is odd".into() },
-                Violation { field: "name".into(), description: "is missing".into() },
+                Violation {
+                    field: "steps[2].with".into(),
+                    description: "is odd".into(),
+                },
+                Violation {
+                    field: "name".into(),
+                    description: "is missing".into(),
+                },
             ]),
             Error::not_found("projects/p"),
             Error::already_exists("projects/p", "with another name"),
             Error::precondition("projects/p", "it is open: complete it first"),
-            Error::Aborted { resource: "projects/p".into(), reason: "etag 3, not 2".into() },
-            Error::DataLoss { resource: "projects/p".into(), reason: "bytes differ".into() },
-            Error::Denied { reason: "administrators only".into() },
-            Error::Exhausted { reason: "queue full".into(), retry_after: Some(Duration::from_secs(2)) },
+            Error::Aborted {
+                resource: "projects/p".into(),
+                reason: "etag 3, not 2".into(),
+            },
+            Error::DataLoss {
+                resource: "projects/p".into(),
+                reason: "bytes differ".into(),
+            },
+            Error::Denied {
+                reason: "administrators only".into(),
+            },
+            Error::Exhausted {
+                reason: "queue full".into(),
+                retry_after: Some(Duration::from_secs(2)),
+            },
         ] {
-            assert_eq!(from_status(to_status(error.clone())).to_string(), error.to_string());
-            assert_eq!(from_item(to_item(error.clone())).to_string(), error.to_string());
+            assert_eq!(
+                from_status(to_status(error.clone())).to_string(),
+                error.to_string()
+            );
+            assert_eq!(
+                from_item(to_item(error.clone())).to_string(),
+                error.to_string()
+            );
         }
     }
 
@@ -147,7 +201,10 @@ mod tests {
     fn a_wrong_field_is_named_in_the_details() {
         let status = to_status(Error::invalid("page_size", "expected 0 to 1000, got -1"));
         let details = status.get_error_details();
-        assert_eq!(details.bad_request().unwrap().field_violations[0].field, "page_size");
+        assert_eq!(
+            details.bad_request().unwrap().field_violations[0].field,
+            "page_size"
+        );
     }
 
     #[test]

@@ -20,7 +20,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch: 256, queue: 4096 }
+        Self {
+            batch: 256,
+            queue: 4096,
+        }
     }
 }
 
@@ -35,7 +38,10 @@ pub struct Batcher<I, O> {
 
 impl<I, O> Clone for Batcher<I, O> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), name: self.name }
+        Self {
+            queue: self.queue.clone(),
+            name: self.name,
+        }
     }
 }
 
@@ -60,13 +66,15 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// Has one item worked on, together with what others ask for at the same time.
     pub async fn call(&self, item: I) -> Result<O> {
         let (caller, answer) = oneshot::channel();
-        self.queue.try_send((item, caller)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Exhausted {
-                reason: format!("too many calls wait ({}): try again later", self.name),
-                retry_after: Some(std::time::Duration::from_secs(1)),
-            },
-            mpsc::error::TrySendError::Closed(_) => stopped(self.name),
-        })?;
+        self.queue
+            .try_send((item, caller))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => Error::Exhausted {
+                    reason: format!("too many calls wait ({}): try again later", self.name),
+                    retry_after: Some(std::time::Duration::from_secs(1)),
+                },
+                mpsc::error::TrySendError::Closed(_) => stopped(self.name),
+            })?;
         answer.await.unwrap_or_else(|_| Err(stopped(self.name)))
     }
 }
@@ -88,7 +96,10 @@ fn answer<O>(callers: Vec<oneshot::Sender<Result<O>>>, results: Result<Vec<Resul
 }
 
 fn stopped(name: &str) -> Error {
-    Error::Unavailable { reason: format!("the server stops ({name}): try again"), cause: None }
+    Error::Unavailable {
+        reason: format!("the server stops ({name}): try again"),
+        cause: None,
+    }
 }
 
 #[cfg(test)]
@@ -98,14 +109,20 @@ mod tests {
     #[tokio::test]
     async fn concurrent_calls_share_batches_and_each_gets_its_own_result() {
         let tasks = Tasks::new();
-        let (sizes, mut seen) = mpsc::unbounded_channel();
+        let (sizes, mut seen) = mpsc::channel(100);
         let batcher = Batcher::start(&tasks, "test", Limits::default(), move |items: Vec<u32>| {
-            sizes.send(items.len()).unwrap();
+            sizes.try_send(items.len()).unwrap();
             async move {
                 tokio::task::yield_now().await;
                 Ok(items
                     .into_iter()
-                    .map(|i| if i == 7 { Err(Error::not_found("seven")) } else { Ok(i * 2) })
+                    .map(|i| {
+                        if i == 7 {
+                            Err(Error::not_found("seven"))
+                        } else {
+                            Ok(i * 2)
+                        }
+                    })
                     .collect())
             }
         });
@@ -120,31 +137,40 @@ mod tests {
                 i => assert_eq!(result.unwrap(), u32::try_from(i).unwrap() * 2),
             }
         }
-        assert!(seen.recv().await.unwrap() > 1, "calls did not share a batch");
+        assert!(
+            seen.recv().await.unwrap() > 1,
+            "calls did not share a batch"
+        );
     }
 
     #[tokio::test]
     async fn a_failed_batch_fails_each_call() {
         let tasks = Tasks::new();
         let batcher: Batcher<u32, u32> =
-            Batcher::start(&tasks, "test", Limits::default(), |_| async { Err(Error::not_found("all")) });
+            Batcher::start(&tasks, "test", Limits::default(), |_| async {
+                Err(Error::not_found("all"))
+            });
         assert!(matches!(batcher.call(1).await, Err(Error::NotFound { .. })));
     }
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
         let tasks = Tasks::new();
-        let (began, mut working) = mpsc::unbounded_channel();
-        let batcher: Batcher<u32, u32> = Batcher::start(&tasks, "test", Limits { batch: 1, queue: 1 }, move |_| {
-            began.send(()).unwrap();
-            futures::future::pending()
-        });
+        let (began, mut working) = mpsc::channel(1);
+        let batcher: Batcher<u32, u32> =
+            Batcher::start(&tasks, "test", Limits { batch: 1, queue: 1 }, move |_| {
+                began.try_send(()).unwrap();
+                futures::future::pending()
+            });
         let (worked_on, waits, refused) = (batcher.call(1), batcher.call(2), batcher.call(3));
         tokio::pin!(worked_on, waits, refused);
         assert!(futures::poll!(&mut worked_on).is_pending());
         working.recv().await.unwrap();
         assert!(futures::poll!(&mut waits).is_pending());
         let verdict = futures::poll!(&mut refused);
-        assert!(matches!(verdict, std::task::Poll::Ready(Err(Error::Exhausted { .. }))));
+        assert!(matches!(
+            verdict,
+            std::task::Poll::Ready(Err(Error::Exhausted { .. }))
+        ));
     }
 }

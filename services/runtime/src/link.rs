@@ -31,12 +31,18 @@ enum Way {
 impl Link {
     /// To services in this process.
     pub fn local(served: Served, token: TokenSource) -> Self {
-        Self { way: Way::Local(served), token }
+        Self {
+            way: Way::Local(served),
+            token,
+        }
     }
 
     /// To services behind a channel.
     pub fn remote(channel: Channel, token: TokenSource) -> Self {
-        Self { way: Way::Remote(channel), token }
+        Self {
+            way: Way::Remote(channel),
+            token,
+        }
     }
 }
 

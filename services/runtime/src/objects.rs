@@ -65,7 +65,8 @@ impl ObjectsConfig {
         let layout = Layout::new(url.host_str().unwrap_or_default())?;
         let endpoint = match endpoint {
             Some(endpoint) => endpoint,
-            None => Url::parse(&format!("https://s3.{region}.amazonaws.com")).map_err(|_| wrong("expected region=NAME".into()))?,
+            None => Url::parse(&format!("https://s3.{region}.amazonaws.com"))
+                .map_err(|_| wrong("expected region=NAME".into()))?,
         };
         Ok(Self {
             public_endpoint: public.unwrap_or_else(|| endpoint.clone()),
@@ -89,7 +90,9 @@ pub struct ObjectReader {
 
 impl std::fmt::Debug for ObjectReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ObjectReader").field("endpoint", &self.config.endpoint.as_str()).finish_non_exhaustive()
+        f.debug_struct("ObjectReader")
+            .field("endpoint", &self.config.endpoint.as_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,7 +108,11 @@ impl ObjectReader {
             .no_proxy()
             .build()
             .unwrap_or_default();
-        Self { config: Arc::new(config), keys: Arc::new(keys), http }
+        Self {
+            config: Arc::new(config),
+            keys: Arc::new(keys),
+            http,
+        }
     }
 
     /// Reads up to `max` bytes from the start of an object: all of it if it is no longer than that.
@@ -115,7 +122,8 @@ impl ObjectReader {
             return blocking(uri, move || {
                 use std::io::Read as _;
                 let mut file = std::fs::File::open(path)?.take(max);
-                let mut bytes = Vec::with_capacity(usize::try_from(max.min(1 << 16)).unwrap_or(1 << 16));
+                let mut bytes =
+                    Vec::with_capacity(usize::try_from(max.min(1 << 16)).unwrap_or(1 << 16));
                 file.read_to_end(&mut bytes)?;
                 Ok(bytes.into())
             })
@@ -134,7 +142,8 @@ impl ObjectReader {
         if let Some(path) = self.local_path(bucket, key)? {
             return blocking(uri, move || {
                 use std::os::unix::fs::FileExt as _;
-                let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
+                let mut bytes =
+                    vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
                 std::fs::File::open(path)?.read_exact_at(&mut bytes, range.start)?;
                 Ok(bytes.into())
             })
@@ -142,7 +151,10 @@ impl ObjectReader {
         }
         match self.get(uri, bucket, key, Some(range)).await? {
             Some(found) => found.bytes().await.map_err(|error| away(uri, error)),
-            None => Err(Error::DataLoss { resource: uri.into(), reason: "it is shorter than what was asked for".into() }),
+            None => Err(Error::DataLoss {
+                resource: uri.into(),
+                reason: "it is shorter than what was asked for".into(),
+            }),
         }
     }
 
@@ -151,44 +163,80 @@ impl ObjectReader {
         let (bucket, key) = split_uri(uri)?;
         let owned = uri.to_owned();
         if let Some(path) = self.local_path(bucket, key)? {
-            let file = tokio::fs::File::open(path).await.map_err(|error| io_error(uri, &error))?;
+            let file = tokio::fs::File::open(path)
+                .await
+                .map_err(|error| io_error(uri, &error))?;
             let pieces = tokio_util::io::ReaderStream::with_capacity(file, 256 * 1024);
-            return Ok(pieces.map_err(move |error| io_error(&owned, &error)).boxed());
+            return Ok(pieces
+                .map_err(move |error| io_error(&owned, &error))
+                .boxed());
         }
         match self.get(uri, bucket, key, None).await? {
-            Some(found) => Ok(found.bytes_stream().map_err(move |error| away(&owned, error)).boxed()),
+            Some(found) => Ok(found
+                .bytes_stream()
+                .map_err(move |error| away(&owned, error))
+                .boxed()),
             None => Ok(futures::stream::empty().boxed()),
         }
     }
 
     fn local_path(&self, bucket: &str, key: &str) -> Result<Option<PathBuf>> {
-        let Some(root) = &self.config.local_root else { return Ok(None) };
+        let Some(root) = &self.config.local_root else {
+            return Ok(None);
+        };
         let safe = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['/', '\0']);
         if !safe(bucket) || !key.split('/').all(safe) {
-            return Err(Error::invalid("uri", "expected a key without empty parts, `.` and `..`"));
+            return Err(Error::invalid(
+                "uri",
+                "expected a key without empty parts, `.` and `..`",
+            ));
         }
         Ok(Some(root.join(bucket).join(key)))
     }
 
     // None where the range begins after the end. What passes by itself is tried again a few times.
-    async fn get(&self, uri: &str, bucket: &str, key: &str, range: Option<Range<u64>>) -> Result<Option<reqwest::Response>> {
-        if !self.config.layout.buckets().iter().any(|known| known == bucket) {
+    async fn get(
+        &self,
+        uri: &str,
+        bucket: &str,
+        key: &str,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<reqwest::Response>> {
+        if !self
+            .config
+            .layout
+            .buckets()
+            .iter()
+            .any(|known| known == bucket)
+        {
             return Err(Error::not_found(format!("bucket {bucket}")));
         }
         let endpoint = self.config.endpoint.clone();
-        let store = Bucket::new(endpoint, UrlStyle::Path, bucket.to_owned(), self.config.region.clone())
-            .map_err(|error| Error::internal("reading an object", error))?;
+        let store = Bucket::new(
+            endpoint,
+            UrlStyle::Path,
+            bucket.to_owned(),
+            self.config.region.clone(),
+        )
+        .map_err(|error| Error::internal("reading an object", error))?;
         let mut tries = 0;
         loop {
             let url = store.get_object(Some(&self.keys), key).sign(SIGNED_FOR);
             let mut call = self.http.get(url);
             if let Some(range) = &range {
-                call = call.header(http::header::RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+                call = call.header(
+                    http::header::RANGE,
+                    format!("bytes={}-{}", range.start, range.end.saturating_sub(1)),
+                );
             }
             let failure = match call.send().await {
                 Ok(found) if found.status().is_success() => return Ok(Some(found)),
-                Ok(found) if found.status() == http::StatusCode::RANGE_NOT_SATISFIABLE => return Ok(None),
-                Ok(found) if found.status() == http::StatusCode::NOT_FOUND => return Err(Error::not_found(uri)),
+                Ok(found) if found.status() == http::StatusCode::RANGE_NOT_SATISFIABLE => {
+                    return Ok(None);
+                }
+                Ok(found) if found.status() == http::StatusCode::NOT_FOUND => {
+                    return Err(Error::not_found(uri));
+                }
                 Ok(found) => Error::unavailable(AWAY, format!("it answered {}", found.status())),
                 Err(error) => away(uri, error),
             };
@@ -213,7 +261,10 @@ fn away(uri: &str, error: reqwest::Error) -> Error {
     Error::unavailable(AWAY, format!("reading {uri}: {}", error.without_url()))
 }
 
-async fn blocking(uri: &str, work: impl FnOnce() -> std::io::Result<Bytes> + Send + 'static) -> Result<Bytes> {
+async fn blocking(
+    uri: &str,
+    work: impl FnOnce() -> std::io::Result<Bytes> + Send + 'static,
+) -> Result<Bytes> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::internal("reading an object", error))?
@@ -223,7 +274,10 @@ async fn blocking(uri: &str, work: impl FnOnce() -> std::io::Result<Bytes> + Sen
 fn io_error(uri: &str, error: &std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::NotFound => Error::not_found(uri),
-        kind => Error::unavailable(format!("the object store cannot read {uri}: {kind}"), kind.to_string()),
+        kind => Error::unavailable(
+            format!("the object store cannot read {uri}: {kind}"),
+            kind.to_string(),
+        ),
     }
 }
 
@@ -241,12 +295,25 @@ mod tests {
         assert_eq!(config.endpoint.as_str(), "http://127.0.0.1:9000/");
         assert_eq!(config.public_endpoint, config.endpoint);
         assert_eq!(config.layout.buckets()[0], "lab-raw");
-        assert_eq!(parse("s3://lab?region=eu-central-1").unwrap().endpoint.as_str(), "https://s3.eu-central-1.amazonaws.com/");
+        assert_eq!(
+            parse("s3://lab?region=eu-central-1")
+                .unwrap()
+                .endpoint
+                .as_str(),
+            "https://s3.eu-central-1.amazonaws.com/"
+        );
     }
 
     #[test]
     fn wrong_store_urls_say_what_was_expected() {
-        for text in ["lab", "s3://", "s3://A_B", "s3://lab?endpoint=here", "s3://lab?color=red", "file:///tmp"] {
+        for text in [
+            "lab",
+            "s3://",
+            "s3://A_B",
+            "s3://lab?endpoint=here",
+            "s3://lab?color=red",
+            "file:///tmp",
+        ] {
             assert!(matches!(parse(text), Err(Error::Invalid(_))), "{text}");
         }
     }
@@ -256,13 +323,40 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("lab-raw/p")).unwrap();
         std::fs::write(folder.path().join("lab-raw/p/a b"), "0123456789").unwrap();
-        let reader = ObjectReader::new(ObjectsConfig { local_root: Some(folder.path().into()), ..parse("s3://lab").unwrap() });
-        assert_eq!(reader.read_start("s3://lab-raw/p/a b", 4).await.unwrap(), "0123");
-        assert_eq!(reader.read_start("s3://lab-raw/p/a b", 400).await.unwrap(), "0123456789");
-        assert_eq!(reader.read_range("s3://lab-raw/p/a b", 8..10).await.unwrap(), "89");
-        let pieces: Vec<Bytes> = reader.stream("s3://lab-raw/p/a b").await.unwrap().try_collect().await.unwrap();
+        let reader = ObjectReader::new(ObjectsConfig {
+            local_root: Some(folder.path().into()),
+            ..parse("s3://lab").unwrap()
+        });
+        assert_eq!(
+            reader.read_start("s3://lab-raw/p/a b", 4).await.unwrap(),
+            "0123"
+        );
+        assert_eq!(
+            reader.read_start("s3://lab-raw/p/a b", 400).await.unwrap(),
+            "0123456789"
+        );
+        assert_eq!(
+            reader
+                .read_range("s3://lab-raw/p/a b", 8..10)
+                .await
+                .unwrap(),
+            "89"
+        );
+        let pieces: Vec<Bytes> = reader
+            .stream("s3://lab-raw/p/a b")
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
         assert_eq!(pieces.concat(), b"0123456789");
-        assert!(matches!(reader.read_start("s3://lab-raw/p/none", 4).await, Err(Error::NotFound { .. })));
-        assert!(matches!(reader.read_start("s3://lab-raw/../../etc/passwd", 4).await, Err(Error::Invalid(_))));
+        assert!(matches!(
+            reader.read_start("s3://lab-raw/p/none", 4).await,
+            Err(Error::NotFound { .. })
+        ));
+        assert!(matches!(
+            reader.read_start("s3://lab-raw/../../etc/passwd", 4).await,
+            Err(Error::Invalid(_))
+        ));
     }
 }

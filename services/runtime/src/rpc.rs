@@ -12,7 +12,11 @@ pub fn principal<T>(request: &Request<T>) -> Result<Principal, Status> {
         .extensions()
         .get::<Principal>()
         .cloned()
-        .ok_or_else(|| to_status(Error::Unauthenticated { reason: crate::auth::REFUSED.into() }))
+        .ok_or_else(|| {
+            to_status(Error::Unauthenticated {
+                reason: crate::auth::REFUSED.into(),
+            })
+        })
 }
 
 /// A required message field.
@@ -25,5 +29,8 @@ pub fn batch_size(field: &str, size: usize) -> Result<()> {
     if (1..=1000).contains(&size) {
         return Ok(());
     }
-    Err(Error::invalid(field, format!("expected 1 to 1000 items, got {size}")))
+    Err(Error::invalid(
+        field,
+        format!("expected 1 to 1000 items, got {size}"),
+    ))
 }

@@ -24,7 +24,9 @@ pub fn protect(routes: Routes, auth: &AuthLayer) -> Served {
 }
 
 /// Health and reflection.
-pub fn common(routes: &mut tonic::service::RoutesBuilder) -> Result<tonic_health::server::HealthReporter> {
+pub fn common(
+    routes: &mut tonic::service::RoutesBuilder,
+) -> Result<tonic_health::server::HealthReporter> {
     let (health, service) = tonic_health::server::health_reporter();
     routes.add_service(service);
     let reflection = || {
@@ -50,7 +52,12 @@ pub async fn bind(address: SocketAddr, what: &str, flag: &str) -> Result<TcpList
 }
 
 /// Serves until `stop` is cancelled, then lets calls in progress end.
-pub async fn run(listener: TcpListener, routes: Routes, auth: AuthLayer, stop: CancellationToken) -> Result<()> {
+pub async fn run(
+    listener: TcpListener,
+    routes: Routes,
+    auth: AuthLayer,
+    stop: CancellationToken,
+) -> Result<()> {
     let layers = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
@@ -80,5 +87,9 @@ fn in_span<B>(request: Request<B>) -> Request<B> {
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> http::Response<Body> {
     tracing::error!("a handler panicked");
-    granary_proto::status::to_status(Error::Internal { context: "handling the call".into(), cause: None }).into_http()
+    granary_proto::status::to_status(Error::Internal {
+        context: "handling the call".into(),
+        cause: None,
+    })
+    .into_http()
 }

@@ -26,7 +26,10 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let span = tracing::info_span!("task", name);
-        #[allow(clippy::disallowed_methods, reason = "this is the function that stands in for it")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "this is the function that stands in for it"
+        )]
         self.tracker.spawn(
             async move {
                 match futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(task)).await {
@@ -46,7 +49,10 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        #[allow(clippy::disallowed_methods, reason = "this is the function that stands in for it")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "this is the function that stands in for it"
+        )]
         tokio::spawn(task.instrument(tracing::info_span!("task", name)));
     }
 
@@ -59,6 +65,8 @@ impl Tasks {
     pub async fn drain(&self, patience: Duration) -> bool {
         self.stop.cancel();
         self.tracker.close();
-        tokio::time::timeout(patience, self.tracker.wait()).await.is_ok()
+        tokio::time::timeout(patience, self.tracker.wait())
+            .await
+            .is_ok()
     }
 }

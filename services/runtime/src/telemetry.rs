@@ -20,7 +20,9 @@ pub fn init(filter: &str, format: Format) -> Result<(), String> {
     let registry = tracing_subscriber::registry().with(filter);
     let _ = match format {
         Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
-        Format::Text => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        Format::Text => registry
+            .with(layer.with_ansi(std::io::stderr().is_terminal()))
+            .try_init(),
     };
     Ok(())
 }

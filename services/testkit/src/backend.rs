@@ -25,10 +25,20 @@ pub enum Backend {
 pub fn backends() -> Vec<Backend> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mut all = vec![Backend::Embedded];
-    match (variable("GRANARY_TEST_POSTGRES"), variable("GRANARY_TEST_S3")) {
-        (Some(postgres), Some(s3)) => all.push(Backend::Servers { postgres, s3: Url::parse(&s3).unwrap() }),
-        _ if variable("CI").is_some() => panic!("in CI, GRANARY_TEST_POSTGRES and GRANARY_TEST_S3 must be set"),
-        _ => eprintln!("skipped: PostgreSQL and S3 server (set GRANARY_TEST_POSTGRES and GRANARY_TEST_S3, as `make test` does)"),
+    match (
+        variable("GRANARY_TEST_POSTGRES"),
+        variable("GRANARY_TEST_S3"),
+    ) {
+        (Some(postgres), Some(s3)) => all.push(Backend::Servers {
+            postgres,
+            s3: Url::parse(&s3).unwrap(),
+        }),
+        _ if variable("CI").is_some() => {
+            panic!("in CI, GRANARY_TEST_POSTGRES and GRANARY_TEST_S3 must be set")
+        }
+        _ => eprintln!(
+            "skipped: PostgreSQL and S3 server (set GRANARY_TEST_POSTGRES and GRANARY_TEST_S3, as `make test` does)"
+        ),
     }
     all
 }
@@ -36,9 +46,15 @@ pub fn backends() -> Vec<Backend> {
 impl Backend {
     /// The same servers behind wires that can be cut: the database's and the store's.
     pub async fn behind_wires(&self) -> Option<(Self, Wire, Wire)> {
-        let Self::Servers { postgres, s3 } = self else { return None };
+        let Self::Servers { postgres, s3 } = self else {
+            return None;
+        };
         let behind = |url: &Url, default: u16| {
-            let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(default));
+            let target = format!(
+                "{}:{}",
+                url.host_str().unwrap(),
+                url.port().unwrap_or(default)
+            );
             let mut url = url.clone();
             async move {
                 let wire = Wire::to(target).await;
@@ -49,15 +65,27 @@ impl Backend {
         };
         let (postgres, database) = behind(&Url::parse(postgres).unwrap(), 5432).await;
         let (s3, store) = behind(s3, 80).await;
-        Some((Self::Servers { postgres: postgres.into(), s3 }, database, store))
+        Some((
+            Self::Servers {
+                postgres: postgres.into(),
+                s3,
+            },
+            database,
+            store,
+        ))
     }
 
     /// Puts a world of its own into the settings: a new database, a new bucket prefix.
     pub(crate) async fn prepare(&self, settings: &mut Settings) {
-        let Self::Servers { postgres, s3 } = self else { return };
+        let Self::Servers { postgres, s3 } = self else {
+            return;
+        };
         let name = format!("test{}", uuid::Uuid::new_v4().simple());
         let admin = Database::connect(postgres).await.unwrap();
-        admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        admin
+            .execute_unprepared(&format!("CREATE DATABASE {name}"))
+            .await
+            .unwrap();
         admin.close().await.unwrap();
         let mut database = Url::parse(postgres).unwrap();
         database.set_path(&name);

@@ -10,8 +10,9 @@ use granary_core::{
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     metadata::v1::{
-        self as metadata, CompleteSessionRequest, CreateDatasetRequest, CreateSessionRequest, Dataset, DatasetKind, GetSessionRequest, Session,
-        WatchEventsRequest, asset_service_client::AssetServiceClient, dataset_service_client::DatasetServiceClient,
+        self as metadata, CompleteSessionRequest, CreateDatasetRequest, CreateSessionRequest,
+        Dataset, DatasetKind, GetSessionRequest, Session, WatchEventsRequest,
+        asset_service_client::AssetServiceClient, dataset_service_client::DatasetServiceClient,
         event_service_client::EventServiceClient, session_service_client::SessionServiceClient,
     },
 };
@@ -46,7 +47,12 @@ impl TestNode {
         backend.prepare(&mut settings).await;
         let platform = Platform::start(settings.clone()).await.unwrap();
         let link = connect(&platform);
-        Self { platform: Some(platform), settings, folder, link }
+        Self {
+            platform: Some(platform),
+            settings,
+            folder,
+            link,
+        }
     }
 
     /// Stops it and starts it again on the same data.
@@ -71,7 +77,10 @@ impl TestNode {
 
     /// The local administrator's token.
     pub fn token(&self) -> String {
-        std::fs::read_to_string(self.platform.as_ref().unwrap().token_file()).unwrap().trim().to_owned()
+        std::fs::read_to_string(self.platform.as_ref().unwrap().token_file())
+            .unwrap()
+            .trim()
+            .to_owned()
     }
 
     /// What clients are made of, as the local administrator, over the network.
@@ -94,16 +103,28 @@ impl TestNode {
         let project = ProjectName::new("default").unwrap();
         let request = CreateDatasetRequest {
             parent: project.to_string(),
-            dataset: Some(Dataset { kind: DatasetKind::Raw.into(), ..Dataset::default() }),
+            dataset: Some(Dataset {
+                kind: DatasetKind::Raw.into(),
+                ..Dataset::default()
+            }),
             dataset_id: id.into(),
             request_id: String::new(),
         };
-        DatasetServiceClient::new(self.link()).create_dataset(request).await.unwrap();
+        DatasetServiceClient::new(self.link())
+            .create_dataset(request)
+            .await
+            .unwrap();
         DatasetName::new("default", id).unwrap()
     }
 
     /// Sends a whole session and completes it.
-    pub async fn session(&self, dataset: &DatasetName, id: &str, session: Session, files: Vec<(&str, Vec<u8>)>) -> SessionName {
+    pub async fn session(
+        &self,
+        dataset: &DatasetName,
+        id: &str,
+        session: Session,
+        files: Vec<(&str, Vec<u8>)>,
+    ) -> SessionName {
         let name = dataset.session(id).unwrap();
         let request = CreateSessionRequest {
             parent: dataset.to_string(),
@@ -123,8 +144,17 @@ impl TestNode {
                 producer: String::new(),
             })
             .collect();
-        Uploader::new(self.link(), UploadOptions::default()).upload(&name, items, &NoProgress).await.unwrap();
-        self.sessions().complete_session(CompleteSessionRequest { name: name.to_string(), asset_count: count }).await.unwrap();
+        Uploader::new(self.link(), UploadOptions::default())
+            .upload(&name, items, &NoProgress)
+            .await
+            .unwrap();
+        self.sessions()
+            .complete_session(CompleteSessionRequest {
+                name: name.to_string(),
+                asset_count: count,
+            })
+            .await
+            .unwrap();
         name
     }
 
@@ -136,15 +166,32 @@ impl TestNode {
             types: vec!["session.processed".into(), "session.failed".into()],
             resource: session.to_string(),
         };
-        let mut events = EventServiceClient::new(self.link()).watch_events(request).await.unwrap().into_inner();
+        let mut events = EventServiceClient::new(self.link())
+            .watch_events(request)
+            .await
+            .unwrap()
+            .into_inner();
         events.message().await.unwrap().unwrap();
         loop {
-            let found =
-                self.sessions().get_session(GetSessionRequest { name: session.to_string() }).await.unwrap().into_inner();
-            if matches!(found.state(), metadata::SessionState::Processed | metadata::SessionState::Failed) {
+            let found = self
+                .sessions()
+                .get_session(GetSessionRequest {
+                    name: session.to_string(),
+                })
+                .await
+                .unwrap()
+                .into_inner();
+            if matches!(
+                found.state(),
+                metadata::SessionState::Processed | metadata::SessionState::Failed
+            ) {
                 return found;
             }
-            events.message().await.unwrap().expect("the stream of events ended");
+            events
+                .message()
+                .await
+                .unwrap()
+                .expect("the stream of events ended");
         }
     }
 
@@ -156,6 +203,8 @@ impl TestNode {
 
 fn connect(platform: &Platform) -> Link {
     let token = std::fs::read_to_string(platform.token_file()).unwrap();
-    let channel = Endpoint::from_shared(format!("http://{}", platform.address())).unwrap().connect_lazy();
+    let channel = Endpoint::from_shared(format!("http://{}", platform.address()))
+        .unwrap()
+        .connect_lazy();
     Link::remote(channel, TokenSource::fixed(token.trim()).unwrap())
 }

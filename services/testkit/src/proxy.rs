@@ -49,7 +49,9 @@ async fn carry(mut near: TcpStream, target: String, mut whole: watch::Receiver<b
     if !*whole.borrow() {
         return;
     }
-    let Ok(mut far) = TcpStream::connect(target).await else { return };
+    let Ok(mut far) = TcpStream::connect(target).await else {
+        return;
+    };
     tokio::select! {
         _ = copy_bidirectional(&mut near, &mut far) => {}
         _ = whole.wait_for(|whole| !whole) => {}

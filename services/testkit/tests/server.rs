@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use granary::serve::{Platform, Settings};
-use granary_testkit::TestNode;
 use granary_runtime::secret::Secret;
+use granary_testkit::TestNode;
 
 fn settings(folder: &std::path::Path) -> Settings {
     let mut settings = Settings::in_folder(folder.join("data"));
@@ -15,8 +15,14 @@ fn settings(folder: &std::path::Path) -> Settings {
 #[tokio::test]
 async fn a_second_server_on_the_same_data_is_refused() {
     let node = TestNode::start().await;
-    let error = Platform::start(settings(node.folder())).await.unwrap_err().to_string();
-    assert!(error.contains("another granary serve uses it") && error.contains("--data-dir"), "{error}");
+    let error = Platform::start(settings(node.folder()))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("another granary serve uses it") && error.contains("--data-dir"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -26,7 +32,10 @@ async fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
     let mut first = settings(folder.path());
     first.listen = taken.local_addr().unwrap();
     let error = Platform::start(first).await.unwrap_err().to_string();
-    assert!(error.contains("another program listens there") && error.contains("--listen"), "{error}");
+    assert!(
+        error.contains("another program listens there") && error.contains("--listen"),
+        "{error}"
+    );
     let mut second = settings(folder.path());
     second.s3_listen = taken.local_addr().unwrap();
     let error = Platform::start(second).await.unwrap_err().to_string();
@@ -41,8 +50,15 @@ async fn data_of_a_newer_version_is_left_alone() {
     let before = std::fs::read_to_string(&file).unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("data")).unwrap();
-    std::fs::write(folder.path().join("data/format"), format!("{}\n", before.trim().parse::<u32>().unwrap() + 1)).unwrap();
-    let error = Platform::start(settings(folder.path())).await.unwrap_err().to_string();
+    std::fs::write(
+        folder.path().join("data/format"),
+        format!("{}\n", before.trim().parse::<u32>().unwrap() + 1),
+    )
+    .unwrap();
+    let error = Platform::start(settings(folder.path()))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("newer version of granary"), "{error}");
 }
 
@@ -50,7 +66,9 @@ async fn data_of_a_newer_version_is_left_alone() {
 async fn a_database_that_does_not_answer_is_said_without_its_password() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(folder.path());
-    settings.database_url = Some(Secret::new("postgres://granary:hunter2@127.0.0.1:1/granary"));
+    settings.database_url = Some(Secret::new(
+        "postgres://granary:hunter2@127.0.0.1:1/granary",
+    ));
     let error = Platform::start(settings).await.unwrap_err().to_string();
     assert!(error.contains("database does not answer"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
@@ -61,7 +79,12 @@ async fn data_is_there_after_a_restart() {
     let mut node = TestNode::start().await;
     let dataset = node.dataset("raw").await;
     let session = node
-        .session(&dataset, "20210229_161221", granary_proto::metadata::v1::Session::default(), vec![("a.bin", vec![1, 2, 3])])
+        .session(
+            &dataset,
+            "20210229_161221",
+            granary_proto::metadata::v1::Session::default(),
+            vec![("a.bin", vec![1, 2, 3])],
+        )
         .await;
     let before = node.processed(&session).await;
     let token = node.token();

@@ -109,7 +109,7 @@ impl DataDir {
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let keys = StoreKeys {
-                    access_key: format!("GRANARY{}", &random_text()[..13].to_uppercase()),
+                    access_key: format!("GRANARY{}", random_text().to_uppercase().chars().take(13).collect::<String>()),
                     secret_key: format!("{}{}", random_text(), random_text()),
                 };
                 let text = format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", keys.access_key, keys.secret_key);

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use granary_core::{Error, Result};
 use granary_runtime::telemetry;
 
-pub use args::{Args, Settings};
+pub use args::{Args, ObjectStoreSettings, Settings};
 pub use data_dir::DataDir;
 pub use platform::Platform;
 

@@ -8,7 +8,7 @@ pub(super) struct Migration;
 
 impl MigrationName for Migration {
     fn name(&self) -> &'static str {
-        "m20260101_000001_jobs"
+        "m20261121_000001_jobs"
     }
 }
 

@@ -47,14 +47,20 @@ impl Issuer {
     /// Reads the key in `file`, or makes one there at first start, readable by its owner only.
     pub fn open(file: &Path) -> Result<Self> {
         let failed = |what: &str, error: std::io::Error| {
-            Error::precondition(file.display(), format!("cannot {what} the signing key: {error}"))
+            Error::precondition(
+                file.display(),
+                format!("cannot {what} the signing key: {error}"),
+            )
         };
         let pkcs8 = match fs::read(file) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let made = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8()).map_err(|_| {
-                    Error::Internal { context: "making a signing key".into(), cause: None }
-                })?;
+                let made = Ed25519KeyPair::generate()
+                    .and_then(|pair| pair.to_pkcs8())
+                    .map_err(|_| Error::Internal {
+                        context: "making a signing key".into(),
+                        cause: None,
+                    })?;
                 write_private(file, made.as_ref()).map_err(|error| failed("write", error))?;
                 made.as_ref().to_vec()
             }
@@ -67,18 +73,33 @@ impl Issuer {
 
     /// An issuer with a key of its own, for tests and for one run.
     pub fn ephemeral() -> Result<Self> {
-        let pkcs8 = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8()).ok();
+        let pkcs8 = Ed25519KeyPair::generate()
+            .and_then(|pair| pair.to_pkcs8())
+            .ok();
         pkcs8
             .and_then(|key| Self::from_pkcs8(key.as_ref()))
-            .ok_or_else(|| Error::Internal { context: "making a signing key".into(), cause: None })
+            .ok_or_else(|| Error::Internal {
+                context: "making a signing key".into(),
+                cause: None,
+            })
     }
 
     fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
         let public = pair.public_key().as_ref().to_vec();
         let digest = Sha256::digest(&public);
-        let name = format!("granary:{}", digest[..8].iter().map(|b| format!("{b:02x}")).collect::<String>());
-        Some(Self(Arc::new(Inner { name, key: EncodingKey::from_ed_der(pkcs8), public })))
+        let name = format!(
+            "granary:{}",
+            digest[..8]
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect::<String>()
+        );
+        Some(Self(Arc::new(Inner {
+            name,
+            key: EncodingKey::from_ed_der(pkcs8),
+            public,
+        })))
     }
 
     /// A token for `subject`, and when it ends in seconds since 1970.
@@ -116,11 +137,18 @@ pub fn write_private(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let temporary = file.with_extension("new");
     let _ = fs::remove_file(&temporary);
-    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let mut out = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
     out.write_all(bytes)?;
     out.sync_all()?;
     fs::rename(&temporary, file)?;
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         fs::File::open(folder)?.sync_all()?;
     }
     Ok(())

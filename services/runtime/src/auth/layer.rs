@@ -29,7 +29,10 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth { inner, verifier: self.0.clone() }
+        Auth {
+            inner,
+            verifier: self.0.clone(),
+        }
     }
 }
 
@@ -65,16 +68,26 @@ where
 impl<S> Auth<S> {
     fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Error> {
         let path = request.uri().path();
-        let token = request.headers().get(AUTHORIZATION).and_then(|header| header.to_str().ok()).and_then(bearer);
-        let verdict = token.ok_or("no token").and_then(|token| self.verifier.verify(token));
+        let token = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|header| header.to_str().ok())
+            .and_then(bearer);
+        let verdict = token
+            .ok_or("no token")
+            .and_then(|token| self.verifier.verify(token));
         let principal = verdict.map_err(|reason| {
             tracing::info!(path, reason, "token refused");
-            Error::Unauthenticated { reason: REFUSED.into() }
+            Error::Unauthenticated {
+                reason: REFUSED.into(),
+            }
         })?;
         if !may_call(principal.role, path) {
             tracing::info!(path, subject = %principal.subject, role = ?principal.role, "call refused");
             let method = path.rsplit('/').next().unwrap_or_default();
-            return Err(Error::Denied { reason: format!("your role may not call {method}") });
+            return Err(Error::Denied {
+                reason: format!("your role may not call {method}"),
+            });
         }
         request.extensions_mut().insert(principal);
         Ok(())

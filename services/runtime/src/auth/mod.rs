@@ -41,7 +41,12 @@ pub struct TokenSource(Arc<Source>);
 #[derive(Debug)]
 enum Source {
     Fixed(HeaderValue),
-    Renewed { issuer: Issuer, subject: String, role: Role, current: Mutex<Option<(i64, HeaderValue)>> },
+    Renewed {
+        issuer: Issuer,
+        subject: String,
+        role: Role,
+        current: Mutex<Option<(i64, HeaderValue)>>,
+    },
 }
 
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -49,20 +54,32 @@ const LIFETIME: Duration = Duration::from_secs(600);
 impl TokenSource {
     /// Always this token. Fails if no header can hold it.
     pub fn fixed(token: &str) -> granary_core::Result<Self> {
-        let header = bearer(token).ok_or_else(|| granary_core::Error::invalid("token", "expected a token without spaces and line breaks"))?;
+        let header = bearer(token).ok_or_else(|| {
+            granary_core::Error::invalid("token", "expected a token without spaces and line breaks")
+        })?;
         Ok(Self(Arc::new(Source::Fixed(header))))
     }
 
     /// Tokens of 10 minutes of the bundled issuer, made anew before they end.
     pub fn renewed(issuer: Issuer, subject: impl Into<String>, role: Role) -> Self {
-        Self(Arc::new(Source::Renewed { issuer, subject: subject.into(), role, current: Mutex::new(None) }))
+        Self(Arc::new(Source::Renewed {
+            issuer,
+            subject: subject.into(),
+            role,
+            current: Mutex::new(None),
+        }))
     }
 
     /// The header to send now.
     pub fn header(&self) -> Option<HeaderValue> {
         match &*self.0 {
             Source::Fixed(header) => Some(header.clone()),
-            Source::Renewed { issuer, subject, role, current } => {
+            Source::Renewed {
+                issuer,
+                subject,
+                role,
+                current,
+            } => {
                 let now = time::OffsetDateTime::now_utc().unix_timestamp();
                 let mut current = current.lock();
                 if let Some((expires, header)) = &*current

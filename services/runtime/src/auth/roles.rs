@@ -71,7 +71,10 @@ const TABLE: &[(&str, &[(&str, u8)])] = &[
 
 /// Whether a role may call `/{package}.{Service}/{Method}`.
 pub fn may_call(role: Role, path: &str) -> bool {
-    let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else { return false };
+    let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/'))
+    else {
+        return false;
+    };
     TABLE
         .iter()
         .find(|(name, _)| *name == service)
@@ -88,27 +91,44 @@ mod tests {
     fn every_rpc_has_a_row_and_every_row_an_rpc() {
         let pool = DescriptorPool::decode(granary_proto::DESCRIPTORS).unwrap();
         let mut served = Vec::new();
-        for service in pool.services().filter(|s| s.full_name().starts_with("granary.")) {
+        for service in pool
+            .services()
+            .filter(|s| s.full_name().starts_with("granary."))
+        {
             for method in service.methods() {
                 served.push((service.full_name().to_owned(), method.name().to_owned()));
             }
         }
         for (service, method) in &served {
             let path = format!("/{service}/{method}");
-            let anybody = [Role::Administrator, Role::Service, Role::Worker].into_iter().any(|role| may_call(role, &path));
+            let anybody = [Role::Administrator, Role::Service, Role::Worker]
+                .into_iter()
+                .any(|role| may_call(role, &path));
             assert!(anybody, "{path} has no row");
         }
-        for (service, methods) in TABLE.iter().filter(|(name, _)| name.starts_with("granary.")) {
+        for (service, methods) in TABLE
+            .iter()
+            .filter(|(name, _)| name.starts_with("granary."))
+        {
             for (method, _) in *methods {
-                assert!(served.contains(&((*service).into(), (*method).into())), "{service}/{method} is not served");
+                assert!(
+                    served.contains(&((*service).into(), (*method).into())),
+                    "{service}/{method} is not served"
+                );
             }
         }
     }
 
     #[test]
     fn workers_do_not_administrate() {
-        assert!(!may_call(Role::Worker, "/granary.identity.v1.TokenService/CreateToken"));
-        assert!(!may_call(Role::Worker, "/granary.job.v1.ApplicationService/ApplyCatalog"));
+        assert!(!may_call(
+            Role::Worker,
+            "/granary.identity.v1.TokenService/CreateToken"
+        ));
+        assert!(!may_call(
+            Role::Worker,
+            "/granary.job.v1.ApplicationService/ApplyCatalog"
+        ));
         assert!(!may_call(Role::Administrator, "/nowhere/Nothing"));
         assert!(!may_call(Role::Administrator, "nonsense"));
     }

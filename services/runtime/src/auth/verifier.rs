@@ -56,7 +56,11 @@ impl Verifier {
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(principal) = self.0.cache.lock().get(&digest) {
             let now = time::OffsetDateTime::now_utc().unix_timestamp();
-            if principal.expires.saturating_add_unsigned(CLOCK_SKEW_SECONDS) > now {
+            if principal
+                .expires
+                .saturating_add_unsigned(CLOCK_SKEW_SECONDS)
+                > now
+            {
                 return Ok(principal.clone());
             }
         }
@@ -97,11 +101,16 @@ mod tests {
     #[test]
     fn own_tokens_are_accepted_and_say_who_it_is() {
         let issuer = Issuer::ephemeral().unwrap();
-        let (token, expires) = issuer.issue("ada", Role::Administrator, Duration::from_secs(60)).unwrap();
+        let (token, expires) = issuer
+            .issue("ada", Role::Administrator, Duration::from_secs(60))
+            .unwrap();
         let verifier = issuer.verifier();
         for _ in 0..2 {
             let principal = verifier.verify(&token).unwrap();
-            assert_eq!((&*principal.subject, principal.role, principal.expires), ("ada", Role::Administrator, expires));
+            assert_eq!(
+                (&*principal.subject, principal.role, principal.expires),
+                ("ada", Role::Administrator, expires)
+            );
         }
     }
 
@@ -109,13 +118,26 @@ mod tests {
     fn foreign_changed_and_malformed_tokens_are_told_apart_in_the_log() {
         let issuer = Issuer::ephemeral().unwrap();
         let verifier = issuer.verifier();
-        let foreign = Issuer::ephemeral().unwrap().issue("ada", Role::Administrator, Duration::from_secs(60)).unwrap().0;
+        let foreign = Issuer::ephemeral()
+            .unwrap()
+            .issue("ada", Role::Administrator, Duration::from_secs(60))
+            .unwrap()
+            .0;
         assert_eq!(verifier.verify(&foreign), Err("bad signature"));
-        let good = issuer.issue("ada", Role::Worker, Duration::from_secs(60)).unwrap().0;
+        let good = issuer
+            .issue("ada", Role::Worker, Duration::from_secs(60))
+            .unwrap()
+            .0;
         let parts: Vec<_> = good.split('.').collect();
-        let other = issuer.issue("eve", Role::Administrator, Duration::from_secs(60)).unwrap().0;
+        let other = issuer
+            .issue("eve", Role::Administrator, Duration::from_secs(60))
+            .unwrap()
+            .0;
         let claims = other.split('.').nth(1).unwrap();
-        assert_eq!(verifier.verify(&format!("{}.{claims}.{}", parts[0], parts[2])), Err("bad signature"));
+        assert_eq!(
+            verifier.verify(&format!("{}.{claims}.{}", parts[0], parts[2])),
+            Err("bad signature")
+        );
         assert_eq!(verifier.verify("nonsense"), Err("malformed"));
         assert_eq!(verifier.verify(&"x".repeat(100_000)), Err("too long"));
     }
@@ -126,7 +148,12 @@ mod tests {
         let header = jsonwebtoken::Header::new(Algorithm::HS256);
         let claims = serde_json::json!({"iss": issuer.name(), "sub": "eve", "aud": AUDIENCE, "exp": 4_000_000_000_i64, "nbf": 0,
             "iat": 0, "jti": "x", "granary/role": "administrator"});
-        let token = jsonwebtoken::encode(&header, &claims, &jsonwebtoken::EncodingKey::from_secret(b"x")).unwrap();
+        let token = jsonwebtoken::encode(
+            &header,
+            &claims,
+            &jsonwebtoken::EncodingKey::from_secret(b"x"),
+        )
+        .unwrap();
         assert_eq!(issuer.verifier().verify(&token), Err("wrong algorithm"));
         let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJldmUifQ.";
         assert!(issuer.verifier().verify(none).is_err());

@@ -11,7 +11,10 @@ pub fn db_err(error: DbErr) -> Error {
             reason: "the database's disk is full: make room, then try again".into(),
             retry_after: Some(std::time::Duration::from_secs(30)),
         },
-        Kind::Conflict => Error::unavailable("the database was busy with a conflicting change: try again", error),
+        Kind::Conflict => Error::unavailable(
+            "the database was busy with a conflicting change: try again",
+            error,
+        ),
         Kind::Defect => Error::internal("using the database", error),
     }
 }
@@ -33,7 +36,11 @@ fn kind(error: &DbErr) -> Kind {
     | DbErr::Exec(RuntimeErr::SqlxError(cause))
     | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
     else {
-        return if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) { Kind::Gone } else { Kind::Defect };
+        return if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
+            Kind::Gone
+        } else {
+            Kind::Defect
+        };
     };
     match cause.as_ref() {
         sqlx::Error::Io(_)
@@ -46,8 +53,15 @@ fn kind(error: &DbErr) -> Kind {
             // SQLite's primary codes with their extensions; PostgreSQL's classes 53 (resources), 57P (shutdown), 08 (connection), 40 (conflict).
             Some("13" | "53100") => Kind::Full,
             Some("5" | "6" | "517" | "261" | "262") => Kind::Conflict,
-            Some("10" | "14" | "266" | "522" | "778" | "1034" | "1290" | "1546" | "2570" | "3338") => Kind::Gone,
-            Some(code) if code.len() == 5 && (code.starts_with("57P") || code.starts_with("08") || code.starts_with("53")) => {
+            Some(
+                "10" | "14" | "266" | "522" | "778" | "1034" | "1290" | "1546" | "2570" | "3338",
+            ) => Kind::Gone,
+            Some(code)
+                if code.len() == 5
+                    && (code.starts_with("57P")
+                        || code.starts_with("08")
+                        || code.starts_with("53")) =>
+            {
                 Kind::Gone
             }
             Some(code) if code.len() == 5 && code.starts_with("40") => Kind::Conflict,

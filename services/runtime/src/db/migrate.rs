@@ -11,10 +11,15 @@ use super::db_err;
 // Any number will do that nothing else locks.
 const LOCK: i64 = 0x67_7261_6e61_7279;
 
-pub(super) async fn run<M: MigratorTrait>(connection: &DatabaseConnection, service: &str) -> Result<()> {
+pub(super) async fn run<M: MigratorTrait>(
+    connection: &DatabaseConnection,
+    service: &str,
+) -> Result<()> {
     if connection.get_database_backend() == DbBackend::Postgres {
         let lock = connection.begin().await.map_err(db_err)?;
-        lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await.map_err(db_err)?;
+        lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
+            .await
+            .map_err(db_err)?;
         apply::<M>(connection, service).await?;
         return lock.commit().await.map_err(db_err);
     }
@@ -23,7 +28,10 @@ pub(super) async fn run<M: MigratorTrait>(connection: &DatabaseConnection, servi
 
 async fn apply<M: MigratorTrait>(connection: &DatabaseConnection, service: &str) -> Result<()> {
     M::install(connection).await.map_err(db_err)?;
-    let known: HashSet<String> = M::migrations().iter().map(|m| m.name().to_owned()).collect();
+    let known: HashSet<String> = M::migrations()
+        .iter()
+        .map(|m| m.name().to_owned())
+        .collect();
     let statement = Statement::from_string(
         connection.get_database_backend(),
         "SELECT version FROM seaql_migrations ORDER BY version",
@@ -33,7 +41,9 @@ async fn apply<M: MigratorTrait>(connection: &DatabaseConnection, service: &str)
         if !known.contains(&version) {
             return Err(Error::precondition(
                 format!("the {service} database"),
-                format!("a newer version of granary wrote it (it knows {version}): start that version, or restore a backup"),
+                format!(
+                    "a newer version of granary wrote it (it knows {version}): start that version, or restore a backup"
+                ),
             ));
         }
     }

@@ -11,7 +11,8 @@ use std::{path::Path, time::Duration};
 
 use granary_core::{Error, Result};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 
@@ -59,7 +60,11 @@ impl Db {
 
     /// Whether the database answers.
     pub async fn check(&self) -> Result<()> {
-        self.reader.execute_unprepared("SELECT 1").await.map(drop).map_err(db_err)
+        self.reader
+            .execute_unprepared("SELECT 1")
+            .await
+            .map(drop)
+            .map_err(db_err)
     }
 
     /// Closes all connections; SQLite folds its log into the file.
@@ -78,14 +83,19 @@ pub async fn commit(tx: DatabaseTransaction) -> Result<()> {
 /// numbered in the order in which it becomes visible, such as events.
 pub async fn serialize(tx: &DatabaseTransaction, what: i64) -> Result<()> {
     if tx.get_database_backend() == DbBackend::Postgres {
-        tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({what})")).await.map_err(db_err)?;
+        tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({what})"))
+            .await
+            .map_err(db_err)?;
     }
     Ok(())
 }
 
 async fn open_sqlite(folder: &Path, service: &str) -> Result<Db> {
     std::fs::create_dir_all(folder).map_err(|error| {
-        Error::precondition("database", format!("cannot create the folder {}: {error}", folder.display()))
+        Error::precondition(
+            "database",
+            format!("cannot create the folder {}: {error}", folder.display()),
+        )
     })?;
     let file = folder.join(format!("{service}.db"));
     let connect = |read_only: bool, connections: u32| {
@@ -119,7 +129,9 @@ async fn open_sqlite(folder: &Path, service: &str) -> Result<Db> {
 async fn open_postgres(url: &str, service: &str) -> Result<Db> {
     let admin = Database::connect(options(url, 1)).await.map_err(db_err)?;
     // Two starts at once may both find it missing; the second then fails on the catalogue's own unique index.
-    let created = admin.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {service}")).await;
+    let created = admin
+        .execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {service}"))
+        .await;
     if let Err(error) = created
         && !is_unique_violation(&error)
     {
@@ -127,9 +139,14 @@ async fn open_postgres(url: &str, service: &str) -> Result<Db> {
     }
     admin.close().await.map_err(db_err)?;
     let mut options = options(url, 16);
-    options.set_schema_search_path(service).set_application_name(format!("granary-{service}"));
+    options
+        .set_schema_search_path(service)
+        .set_application_name(format!("granary-{service}"));
     let pool = Database::connect(options).await.map_err(db_err)?;
-    Ok(Db { writer: pool.clone(), reader: pool })
+    Ok(Db {
+        writer: pool.clone(),
+        reader: pool,
+    })
 }
 
 fn options(url: &str, connections: u32) -> ConnectOptions {

@@ -28,7 +28,10 @@ impl DatabaseUrl {
         {
             return Ok(Self::Postgres(Secret::new(text)));
         }
-        Err(Error::invalid("database_url", "expected sqlite:DIR or postgres://USER:PASSWORD@HOST:PORT/DATABASE"))
+        Err(Error::invalid(
+            "database_url",
+            "expected sqlite:DIR or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+        ))
     }
 }
 
@@ -38,7 +41,9 @@ mod tests {
 
     #[test]
     fn both_kinds_are_understood_and_passwords_stay_hidden() {
-        assert!(matches!(DatabaseUrl::parse("sqlite:data/db").unwrap(), DatabaseUrl::Sqlite(p) if p.ends_with("db")));
+        assert!(
+            matches!(DatabaseUrl::parse("sqlite:data/db").unwrap(), DatabaseUrl::Sqlite(p) if p.ends_with("db"))
+        );
         let url = DatabaseUrl::parse("postgres://granary:hunter2@127.0.0.1:5432/granary").unwrap();
         assert!(!format!("{url:?}").contains("hunter2"));
         let error = DatabaseUrl::parse("mysql://granary:hunter2@127.0.0.1/x").unwrap_err();
