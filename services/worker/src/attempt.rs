@@ -329,9 +329,12 @@ impl Attempt<'_> {
 
     async fn find(&self, kind: Kind, working: &Working) -> outputs::Found {
         match outputs::folder(&self.entrypoint, kind, &working.files()) {
-            Some(folder) => tokio::task::spawn_blocking(move || outputs::find(&folder))
-                .await
-                .unwrap_or_default(),
+            Some(folder) => {
+                let root = working.files();
+                tokio::task::spawn_blocking(move || outputs::find(&root, &folder))
+                    .await
+                    .unwrap_or_default()
+            }
             None => outputs::Found::default(),
         }
     }

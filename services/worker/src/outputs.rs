@@ -59,12 +59,21 @@ pub(crate) struct Found {
     pub notes: Vec<String>,
 }
 
-/// Looks for files in a folder. Links are not followed, since what they lead to is not the job's.
-pub(crate) fn find(folder: &Path) -> Found {
+/// Looks for files in a folder of the job's own `root`. Links are not followed, the folder itself and those above it included, since what
+/// they lead to is not the job's.
+pub(crate) fn find(root: &Path, folder: &Path) -> Found {
     let mut found = Found::default();
+    if let Some(link) = link_on_the_way(root, folder) {
+        found.notes.push(format!(
+            "not collected: {}: it is a link, not a folder",
+            quote(&link)
+        ));
+        return found;
+    }
     for entry in walkdir::WalkDir::new(folder)
         .min_depth(1)
         .follow_links(false)
+        .follow_root_links(false)
         .sort_by_file_name()
     {
         let entry = match entry {
@@ -99,6 +108,20 @@ pub(crate) fn find(folder: &Path) -> Found {
         }
     }
     found
+}
+
+// The first part of the way from `root` to `folder` that is a symbolic link.
+fn link_on_the_way(root: &Path, folder: &Path) -> Option<String> {
+    let way = folder.strip_prefix(root).ok()?;
+    let mut at = root.to_owned();
+    for part in way.components() {
+        at.push(part);
+        if at.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+            let link = at.strip_prefix(root).unwrap_or(&at);
+            return Some(link.to_string_lossy().into_owned());
+        }
+    }
+    None
 }
 
 /// The folder that an entrypoint collects as a kind.
@@ -245,7 +268,7 @@ mod tests {
         fs::create_dir(root.join("empty")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.join("link")).unwrap();
         std::os::unix::fs::symlink("/etc", root.join("folder")).unwrap();
-        let found = find(&root);
+        let found = find(folder.path(), &root);
         assert_eq!(found.files.keys().collect::<Vec<_>>(), ["a/b/c.txt", "z"]);
         assert_eq!(
             found.notes,
@@ -254,6 +277,28 @@ mod tests {
                 "not collected: \"link\": it is a link or a special file"
             ]
         );
-        assert!(find(&folder.path().join("missing")).notes.is_empty());
+        assert!(
+            find(folder.path(), &folder.path().join("missing"))
+                .notes
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_folder_that_became_a_link_gives_nothing_of_what_it_leads_to() {
+        let root = tempfile::tempdir().unwrap();
+        let host = tempfile::tempdir().unwrap();
+        fs::create_dir(host.path().join("inner")).unwrap();
+        fs::write(host.path().join("inner/shadow"), "secret").unwrap();
+        fs::write(host.path().join("shadow"), "secret").unwrap();
+        std::os::unix::fs::symlink(host.path(), root.path().join("output")).unwrap();
+        for folder in ["output", "output/inner"] {
+            let found = find(root.path(), &root.path().join(folder));
+            assert!(found.files.is_empty(), "{folder}: {found:?}");
+            assert_eq!(
+                found.notes,
+                ["not collected: \"output\": it is a link, not a folder"]
+            );
+        }
     }
 }
