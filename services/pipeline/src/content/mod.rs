@@ -55,7 +55,7 @@ impl Content {
         let found = self
             .dimensions
             .get_or_init(|| match imagesize::blob_size(&self.bytes) {
-                Ok(size) => Ok((size.width as u64, size.height as u64)),
+                Ok(size) => Ok((size.width as u64, height(&self.bytes, size.height))),
                 Err(_) if self.bytes.is_empty() => {
                     Err("expected an image, the file is empty".into())
                 }
@@ -111,5 +111,12 @@ fn reason(error: &ImageError) -> String {
         }
         ImageError::Unsupported(_) => "this variant of the format is not supported".into(),
         other => other.to_string().replace(['\n', '\r'], " "),
+    }
+}
+// The rows of a bitmap may run from the top: its header then holds the height as a negative number, which must not be taken for a large one.
+fn height(bytes: &[u8], found: usize) -> u64 {
+    match u32::try_from(found) {
+        Ok(found) if bytes.starts_with(b"BM") => u64::from(found.cast_signed().unsigned_abs()),
+        _ => found as u64,
     }
 }
