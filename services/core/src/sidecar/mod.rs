@@ -27,6 +27,7 @@ mod guess;
 mod json;
 mod key;
 mod lines;
+mod listed;
 #[cfg(test)]
 mod tests;
 mod toml;
@@ -38,6 +39,7 @@ use std::fmt;
 pub use error::{Problem, SidecarError};
 pub use guess::{GuessError, guess};
 pub use key::attribute_key;
+pub use listed::Listed;
 
 use crate::value::Value;
 use collect::Collector;
