@@ -12,6 +12,7 @@ pub mod name;
 pub mod page;
 pub mod path;
 pub mod sidecar;
+pub mod suggest;
 pub mod units;
 pub mod value;
 

@@ -1,5 +1,7 @@
 //! What there is, for messages about what there is not.
 
+use granary_core::suggest;
+
 /// ` (did you mean a? there are a, b)`, or ` (there are none)`; at most ten are named.
 pub(crate) fn known<'a>(wanted: &str, there: impl IntoIterator<Item = &'a str>) -> String {
     let mut all: Vec<&str> = there.into_iter().collect();
@@ -7,13 +9,8 @@ pub(crate) fn known<'a>(wanted: &str, there: impl IntoIterator<Item = &'a str>) 
         return " (there are none)".into();
     }
     all.sort_unstable();
-    let near = all
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(wanted, candidate), *candidate))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let guess = near
-        .map(|(_, name)| format!("did you mean {name}? "))
+    let guess = suggest::nearest(wanted, all.iter().copied())
+        .map(|name| format!("did you mean {name}? "))
         .unwrap_or_default();
     let more = if all.len() > 10 {
         format!(" and {} more", all.len() - 10)

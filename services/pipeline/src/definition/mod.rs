@@ -3,7 +3,6 @@
 mod graph;
 pub(crate) mod params;
 mod read;
-pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
 mod when;

@@ -2,11 +2,9 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
-use granary_core::{Result, error::Violations, name::quote, units::parse_size};
+use granary_core::{Result, error::Violations, name::quote, suggest, units::parse_size};
 use prost_types::{Struct, Value, value::Kind};
 use serde_json::Value as Json;
-
-use super::suggest;
 
 /// Reads `with` of one step. A wrong parameter counts as its default until [`Params::finish`] reports it.
 #[derive(Debug)]
@@ -161,7 +159,7 @@ impl<'a> Params<'a> {
             if !self.known.contains(&key.as_str()) {
                 let hint = match self.known.as_slice() {
                     [] => "this step has no parameters".to_owned(),
-                    known => suggest::hint(key, known.iter().copied()),
+                    known => suggest::did_you_mean(key, known.iter().copied()),
                 };
                 self.wrong.add(
                     key.as_str(),

@@ -6,10 +6,11 @@ use granary_core::{
     Error, Result,
     error::Violations,
     name::{IdKind, quote},
+    suggest,
 };
 use granary_proto::pipeline::v1::{PipelineDefinition, Step as WireStep, Trigger, step::Kind};
 
-use super::{Definition, ForEach, Step, When, graph, params::Params, suggest};
+use super::{Definition, ForEach, Step, When, graph, params::Params};
 use crate::steps::{Action, CHECKS, TRANSFORMS, Transform};
 
 const MAX_STEPS: usize = 64;
@@ -120,7 +121,8 @@ fn read_names(steps: &[WireStep], wrong: &mut Violations) -> Result<Vec<Vec<usiz
             match places.get(need.as_str()) {
                 Some(place) => found.push(*place),
                 None => {
-                    let hint = suggest::hint(need, steps.iter().map(|step| step.name.as_str()));
+                    let hint =
+                        suggest::did_you_mean(need, steps.iter().map(|step| step.name.as_str()));
                     wrong.add(
                         format!("steps[{at}].needs[{nth}]"),
                         format!("unknown step {}; {hint}", quote(need)),
@@ -213,7 +215,7 @@ fn read_action(kind: Option<&Kind>, params: &mut Params<'_>) -> Result<Action> {
                 format!(
                     "unknown {field} {}; {}",
                     quote(name),
-                    suggest::hint(name, known.iter().copied())
+                    suggest::did_you_mean(name, known.iter().copied())
                 ),
             )
         })
