@@ -2,19 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     identity::v1::{CreateTokenRequest, Role, token_service_client::TokenServiceClient},
     job::v1::{
         AcquireJobsRequest, AppSpec, ApplyCatalogRequest, BatchFinishJobsRequest, CreateJobRequest,
         Entrypoint, HandlerSpec, Job, JobFinish, RegisterWorkerRequest, Resources, Worker,
-        application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
+        application_service_client::ApplicationServiceClient,
         worker_service_client::WorkerServiceClient,
     },
 };
-use granary_runtime::Link;
 
-use crate::{Args, floor, load::closed_loop, report::Report, server::Server};
+use crate::{Args, floor, load::closed_loop, report::Report, server::Server, wire::Wire};
+
+const CREATE: &str = "/granary.job.v1.JobService/CreateJob";
 
 const ENTRYPOINT: &str = "applications/bench/versions/v1/entrypoints/nothing";
 const BATCH: i32 = 100;
@@ -23,30 +25,16 @@ pub(crate) async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> 
     let server = Server::start(&["--job-slots", "0"]).await?;
     catalog(&server).await?;
     let target = args.jobs.div_ceil(args.connections);
-    let links = server.connections(args.connections).await?;
+    let wires = server.wires(args.connections).await?;
+    let uri = wires.first().context("no connection")?.uri(CREATE)?;
     let begin = Instant::now();
-    let submitted = closed_loop(
-        links,
-        Duration::MAX,
-        move |link: Link, connection, call| async move {
+    let submitted = closed_loop(wires, Duration::MAX, move |wire: Wire, connection, call| {
+        let uri = uri.clone();
+        async move {
             anyhow::ensure!(call < target, "enough");
-            let job = Job {
-                entrypoint: ENTRYPOINT.into(),
-                ..Job::default()
-            };
-            let job_id = format!("j-{connection}-{call}");
-            let request = CreateJobRequest {
-                parent: "projects/default".into(),
-                job: Some(job),
-                job_id,
-                request_id: String::new(),
-            };
-            JobServiceClient::new(link.clone())
-                .create_job(request)
-                .await?;
-            Ok(link)
-        },
-    )
+            wire.call(uri, &submission(connection, call)).await
+        }
+    })
     .await;
     anyhow::ensure!(
         submitted.is_err_and(|error| error.to_string() == "enough"),
@@ -81,6 +69,19 @@ pub(crate) async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> 
         "fsyncs a second",
     );
     Ok(())
+}
+
+fn submission(connection: usize, call: usize) -> CreateJobRequest {
+    let job = Job {
+        entrypoint: ENTRYPOINT.into(),
+        ..Job::default()
+    };
+    CreateJobRequest {
+        parent: "projects/default".into(),
+        job: Some(job),
+        job_id: format!("j-{connection}-{call}"),
+        request_id: String::new(),
+    }
 }
 
 async fn work(server: &Server, token: &str, name: &str) -> anyhow::Result<usize> {

@@ -16,6 +16,7 @@ mod report;
 mod rpc;
 mod server;
 mod upload;
+mod wire;
 
 use clap::Parser;
 
@@ -49,7 +50,7 @@ impl Args {
     }
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let mut report = Report;

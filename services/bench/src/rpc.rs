@@ -2,31 +2,36 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use granary_core::name::DatasetName;
 use granary_proto::metadata::v1::{
     CreateDatasetRequest, CreateSessionRequest, GetSessionRequest, Session, Value,
-    dataset_service_client::DatasetServiceClient, session_service_client::SessionServiceClient,
-    value::Kind,
+    dataset_service_client::DatasetServiceClient, value::Kind,
 };
-use granary_runtime::Link;
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_health::pb::HealthCheckRequest;
 
-use crate::{Args, load::closed_loop, report::Report, server::Server};
+use crate::{
+    Args,
+    load::{Reached, closed_loop},
+    report::Report,
+    server::Server,
+    wire::Wire,
+};
+
+const CREATE: &str = "/granary.metadata.v1.SessionService/CreateSession";
+const GET: &str = "/granary.metadata.v1.SessionService/GetSession";
 
 pub(crate) async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let server = Server::start(&["--job-slots", "0"]).await?;
     let dataset = dataset(&server, "bench").await?;
     let time = Duration::from_secs(args.seconds);
 
-    let bare = closed_loop(
-        server.connections(args.connections).await?,
-        time,
-        |link: Link, _, _| async move {
-            HealthClient::new(link.clone())
-                .check(HealthCheckRequest::default())
-                .await?;
-            Ok(link)
-        },
+    let health = HealthCheckRequest::default();
+    let bare = calls(
+        &server,
+        args,
+        "/grpc.health.v1.Health/Check",
+        move |_, _| health.clone(),
     )
     .await?;
     report.line(
@@ -35,44 +40,41 @@ pub(crate) async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> 
     );
 
     let parent = dataset.to_string();
-    let creates = closed_loop(
-        server.connections(args.connections).await?,
-        time,
-        move |link: Link, connection, call| {
-            let request = create(&parent, connection, call);
-            async move {
-                SessionServiceClient::new(link.clone())
-                    .create_session(request)
-                    .await?;
-                Ok(link)
-            }
-        },
-    )
+    let creates = calls(&server, args, CREATE, move |connection, call| {
+        create(&parent, connection, call)
+    })
     .await?;
     report.figure("creates", creates.rate, "/s", 3_000.0, "at least");
     report.line("", creates.to_string());
     report.ratio("of the floor", creates.rate, bare.rate, "bare calls");
 
-    let gets = closed_loop(
-        server.connections(args.connections).await?,
-        time,
-        move |link: Link, connection, call| {
-            let name = dataset.session(&format!("s-{connection}-{}", call % 100));
-            async move {
-                SessionServiceClient::new(link.clone())
-                    .get_session(GetSessionRequest {
-                        name: name?.to_string(),
-                    })
-                    .await?;
-                Ok(link)
-            }
-        },
-    )
+    let gets = calls(&server, args, GET, move |connection, call| {
+        GetSessionRequest {
+            name: format!("{dataset}/sessions/s-{connection}-{}", call % 100),
+        }
+    })
     .await?;
     report.figure("gets", gets.rate, "/s", 15_000.0, "at least");
     report.line("", gets.to_string());
     report.ratio("of the floor", gets.rate, bare.rate, "bare calls");
     Ok(())
+}
+
+/// Calls a method over many connections at the same time; `message` makes the request of the nth call of a connection.
+async fn calls<M: prost::Message + 'static>(
+    server: &Server,
+    args: &Args,
+    method: &str,
+    message: impl Fn(usize, usize) -> M + Clone + Send + 'static,
+) -> anyhow::Result<Reached> {
+    let wires = server.wires(args.connections).await?;
+    let time = Duration::from_secs(args.seconds);
+    let uri = wires.first().context("no connection")?.uri(method)?;
+    closed_loop(wires, time, move |wire: Wire, connection, call| {
+        let (uri, message) = (uri.clone(), message(connection, call));
+        async move { wire.call(uri, &message).await }
+    })
+    .await
 }
 
 /// Makes a dataset in the default project.

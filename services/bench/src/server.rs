@@ -12,6 +12,8 @@ use granary_runtime::{Link, auth::TokenSource};
 use tempfile::TempDir;
 use tonic::transport::Endpoint;
 
+use crate::wire::Wire;
+
 /// A server that ends with this value.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -70,9 +72,11 @@ impl Server {
         Ok(Link::remote(channel, TokenSource::fixed(token)?))
     }
 
-    /// Many connections.
-    pub(crate) async fn connections(&self, count: usize) -> anyhow::Result<Vec<Link>> {
-        futures::future::try_join_all((0..count).map(|_| self.connect())).await
+    /// Many connections for load, as the local administrator.
+    pub(crate) async fn wires(&self, count: usize) -> anyhow::Result<Vec<Wire>> {
+        let token = self.token()?;
+        futures::future::try_join_all((0..count).map(|_| Wire::connect(&self.endpoint, &token)))
+            .await
     }
 
     /// The local administrator's token.

@@ -49,8 +49,8 @@ const STATEMENTS: &[&str] = &[
         number {number}, head {text}, text {text}, boolean BOOLEAN, time BIGINT,
         PRIMARY KEY (project, dataset, session, key)
     ){clustered}",
-    "CREATE INDEX session_attributes_number ON session_attributes (project, key, number)",
-    "CREATE INDEX session_attributes_text ON session_attributes (project, key, head)",
+    "CREATE INDEX session_attributes_number ON session_attributes (project, key, number) WHERE number IS NOT NULL",
+    "CREATE INDEX session_attributes_text ON session_attributes (project, key, head) WHERE head IS NOT NULL",
     "CREATE TABLE assets (
         project {text} NOT NULL, dataset {text} NOT NULL, asset {text} NOT NULL,
         session {text} NOT NULL, path {text} NOT NULL, media_type {text} NOT NULL, size_bytes BIGINT NOT NULL, sha256 {text} NOT NULL,
@@ -66,8 +66,8 @@ const STATEMENTS: &[&str] = &[
         number {number}, head {text}, text {text}, boolean BOOLEAN, time BIGINT,
         PRIMARY KEY (project, dataset, asset, key)
     ){clustered}",
-    "CREATE INDEX asset_attributes_number ON asset_attributes (project, key, number)",
-    "CREATE INDEX asset_attributes_text ON asset_attributes (project, key, head)",
+    "CREATE INDEX asset_attributes_number ON asset_attributes (project, key, number) WHERE number IS NOT NULL",
+    "CREATE INDEX asset_attributes_text ON asset_attributes (project, key, head) WHERE head IS NOT NULL",
     "CREATE TABLE labels (
         project {text} NOT NULL, dataset {text} NOT NULL, asset {text} NOT NULL, label {text} NOT NULL,
         class {text} NOT NULL, x {number}, y {number}, width {number}, height {number},

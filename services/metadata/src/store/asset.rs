@@ -7,13 +7,13 @@ use granary_core::{
 };
 use granary_proto::convert::Report;
 use granary_runtime::db::MAX_VARIABLES;
+use granary_runtime::db::sql::{Row, Sql, insert, values};
 use sea_orm::ConnectionTrait;
 
 use super::{
     attributes::{Attributes, Entry, index_assets},
     json,
     query::{Key, Query},
-    sql::{Row, Sql, insert, values},
 };
 use crate::state::asset::State;
 

@@ -8,13 +8,11 @@ use granary_core::{
     value::Value,
 };
 use granary_proto::{convert, metadata::v1::Value as WireValue};
+use granary_runtime::db::sql::{insert, values};
 use sea_orm::ConnectionTrait;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{
-    json,
-    sql::{insert, values},
-};
+use super::json;
 
 /// Typed attributes by name.
 pub(crate) type Attributes = BTreeMap<String, Value>;

@@ -9,7 +9,7 @@ use granary_core::{
 };
 use sea_orm::ConnectionTrait;
 
-use super::sql::{Row, Sql, values};
+use granary_runtime::db::sql::{Row, Sql, values};
 
 /// A project as stored.
 #[derive(Clone, Debug)]

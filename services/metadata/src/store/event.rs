@@ -3,7 +3,7 @@
 use granary_core::Result;
 use sea_orm::ConnectionTrait;
 
-use super::sql::{Row, Sql, values};
+use granary_runtime::db::sql::{Row, Sql, values};
 
 /// An event as stored.
 #[derive(Clone, Debug)]

@@ -4,12 +4,12 @@ use granary_core::{
     Result,
     name::{AssetName, DatasetName},
 };
+use granary_runtime::db::sql::{Row, Sql, values};
 use sea_orm::ConnectionTrait;
 
 use super::{
     label::{self, Label},
     query::Query,
-    sql::{Row, Sql, values},
 };
 use crate::state::asset::State;
 

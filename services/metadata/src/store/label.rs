@@ -6,7 +6,7 @@ use granary_core::{
 };
 use sea_orm::ConnectionTrait;
 
-use super::sql::{Row, Sql, insert, values};
+use granary_runtime::db::sql::{Row, Sql, insert, values};
 
 /// A box in an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -13,5 +13,4 @@ pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod session;
 pub(crate) mod snapshot;
-pub(crate) mod sql;
 pub(crate) mod unit;

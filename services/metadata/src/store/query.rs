@@ -9,12 +9,10 @@ use granary_core::{
     filter::{Field, Filter, Literal, LiteralKind, Op},
     name::DatasetScope,
 };
+use granary_runtime::db::sql::{Row, Sql, values};
 use sea_orm::ConnectionTrait;
 
-use super::{
-    filter::{self, ASSETS, SESSIONS_OF_ASSETS},
-    sql::{Row, Sql, values},
-};
+use super::filter::{self, ASSETS, SESSIONS_OF_ASSETS};
 
 /// Where a page of assets goes on: dataset, session, path.
 pub(crate) type Key = (String, String, String);

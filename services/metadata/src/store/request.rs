@@ -4,12 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use granary_core::{Error, Result, name::quote};
 
+use granary_runtime::db::sql::{Sql, insert, values};
 use sea_orm::ConnectionTrait;
 
-use super::{
-    sql::{Sql, insert, values},
-    unit::Unit,
-};
+use super::unit::Unit;
 
 /// How long a request is remembered.
 const KEPT: Duration = Duration::from_secs(24 * 3600);

@@ -7,13 +7,13 @@ use granary_core::{
     name::{DatasetScope, SessionName},
 };
 use granary_proto::convert::Report;
+use granary_runtime::db::sql::{Row, Sql, insert, values};
 use sea_orm::ConnectionTrait;
 
 use super::{
     attributes::{Attributes, Entry, index_sessions},
     filter::{self, SESSIONS},
     json,
-    sql::{Row, Sql, insert, values},
 };
 use crate::state::session::State;
 

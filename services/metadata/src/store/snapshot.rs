@@ -4,12 +4,10 @@ use granary_core::{
     Result,
     name::{DatasetScope, SnapshotName},
 };
+use granary_runtime::db::sql::{Row, Sql, values};
 use sea_orm::ConnectionTrait;
 
-use super::{
-    frozen::Content,
-    sql::{Row, Sql, values},
-};
+use super::frozen::Content;
 
 /// A snapshot as stored.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@ use granary_core::Result;
 use granary_runtime::db;
 use sea_orm::DatabaseTransaction;
 
-use super::sql::{Sql, values};
 use crate::Context;
+use granary_runtime::db::sql::{Sql, values};
 
 // Any number will do that nothing else in this schema locks.
 const EVENTS: i64 = 0x6d65_7461_6576;

@@ -5,6 +5,7 @@
 
 mod error;
 mod migrate;
+pub mod sql;
 mod url;
 
 use std::{path::Path, time::Duration};
@@ -117,7 +118,10 @@ async fn open_sqlite(folder: &Path, service: &str) -> Result<Db> {
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
-                .pragma("cache_size", "-8000")
+                .pragma("cache_size", "-16000")
+                // Pages that are written again and again go from the log to the file once in a while, not every few transactions.
+                .pragma("wal_autocheckpoint", "8192")
+                .pragma("journal_size_limit", "67108864")
         });
         Database::connect(options)
     };

@@ -1,29 +1,25 @@
 //! Where consumers of the event stream stand.
 
 use granary_core::Result;
-use granary_runtime::db::{Db, commit, db_err};
-use sea_orm::{ConnectionTrait, Statement};
+use granary_runtime::db::{
+    Db, commit,
+    sql::{Row, Sql, values},
+};
 
 pub(super) async fn get(db: &Db, consumer: &str) -> Result<Option<String>> {
-    let statement = Statement::from_sql_and_values(
-        db.backend(),
-        "SELECT token FROM cursors WHERE consumer = $1",
-        [consumer.into()],
-    );
-    let row = db.reader().query_one_raw(statement).await.map_err(db_err)?;
-    row.map(|row| row.try_get_by_index(0).map_err(db_err))
-        .transpose()
+    let mut sql = Sql::new(db.backend(), "SELECT token FROM cursors WHERE consumer = ");
+    sql.bind(consumer);
+    sql.first(db.reader(), Row::get).await
 }
 
 pub(super) async fn set(db: &Db, consumer: &str, token: &str) -> Result<()> {
-    let sql = "INSERT INTO cursors (consumer, token) VALUES ($1, $2) ON CONFLICT (consumer) DO UPDATE SET token = excluded.token";
-    let tx = db.begin().await?;
-    tx.execute_raw(Statement::from_sql_and_values(
+    let mut sql = Sql::new(
         db.backend(),
-        sql,
-        [consumer.into(), token.into()],
-    ))
-    .await
-    .map_err(db_err)?;
+        "INSERT INTO cursors (consumer, token) VALUES ",
+    );
+    sql.tuple(values![consumer, token])
+        .push(" ON CONFLICT (consumer) DO UPDATE SET token = excluded.token");
+    let tx = db.begin().await?;
+    sql.run(&tx).await?;
     commit(tx).await
 }

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use granary_core::{Result, name::UploadName};
-use granary_runtime::db::{Db, MAX_VARIABLES, commit, db_err};
-use sea_orm::{ConnectionTrait, Statement, Value};
+use granary_runtime::db::{
+    Db, MAX_VARIABLES, commit,
+    sql::{Sql, values},
+};
+use sea_orm::Value;
 
 use super::{
     Swap,
@@ -21,40 +24,23 @@ fn key(name: &UploadName) -> Key {
     )
 }
 
-/// `($1, $2, $3), ($4, …)`: both databases take numbered parameters.
-fn tuples(count: usize, width: usize) -> String {
-    let tuple = |row: usize| {
-        let parameters: Vec<String> = (1..=width)
-            .map(|column| format!("${}", row * width + column))
-            .collect();
-        format!("({})", parameters.join(", "))
-    };
-    (0..count).map(tuple).collect::<Vec<_>>().join(", ")
+fn columns(name: &UploadName) -> [Value; 3] {
+    values![
+        name.project.as_str(),
+        name.dataset.as_str(),
+        name.upload.as_str()
+    ]
 }
 
-fn name_values(names: &[UploadName]) -> Vec<Value> {
-    names
-        .iter()
-        .flat_map(|name| {
-            [
-                name.project.as_str().into(),
-                name.dataset.as_str().into(),
-                name.upload.as_str().into(),
-            ]
-        })
-        .collect()
-}
-
-/// `WHERE` for names that take the parameters from $1 on.
-fn among(count: usize) -> String {
-    format!(
-        "(project, dataset, upload) IN (VALUES {})",
-        tuples(count, 3)
-    )
+/// Adds the condition that a row is one of these uploads, at least one.
+fn among(sql: &mut Sql, names: &[UploadName]) {
+    sql.push("(project, dataset, upload) IN (VALUES ")
+        .tuples(names, columns)
+        .push(")");
 }
 
 // A row that is there is renewed. It keeps its multipart upload as long as its content is the same.
-const RENEW: &str = "ON CONFLICT (project, dataset, upload) DO UPDATE SET
+const RENEW: &str = " ON CONFLICT (project, dataset, upload) DO UPDATE SET
     state = excluded.state, expire_time = excluded.expire_time, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,
     media_type = excluded.media_type, part_size = excluded.part_size, bucket = excluded.bucket, object_key = excluded.object_key,
     multipart_id = CASE WHEN uploads.sha256 = excluded.sha256 AND uploads.size_bytes = excluded.size_bytes AND uploads.part_size = excluded.part_size
@@ -71,16 +57,12 @@ pub(super) async fn save(db: Db, calls: Vec<Vec<Row>>) -> Result<Vec<Result<Vec<
     let mut saved = HashMap::with_capacity(rows.len());
     let tx = db.begin().await?;
     for chunk in rows.chunks(MAX_VARIABLES / COLUMN_COUNT) {
-        let sql = format!(
-            "INSERT INTO uploads ({COLUMNS}) VALUES {} {RENEW} RETURNING {COLUMNS}",
-            tuples(chunk.len(), COLUMN_COUNT)
-        );
-        let values = chunk.iter().flat_map(|row| row.values());
-        let statement = Statement::from_sql_and_values(db.backend(), sql, values);
-        for row in tx.query_all_raw(statement).await.map_err(db_err)? {
-            let row = Row::read(&row)?;
-            saved.insert(key(&row.name), row);
-        }
+        let mut sql = Sql::new(db.backend(), "INSERT INTO uploads (");
+        sql.push(COLUMNS).push(") VALUES ");
+        sql.tuples(chunk, |row| row.values());
+        sql.push(RENEW).push(" RETURNING ").push(COLUMNS);
+        let rows = sql.all(&tx, Row::read).await?;
+        saved.extend(rows.into_iter().map(|row| (key(&row.name), row)));
     }
     commit(tx).await?;
     let answer = |rows: Vec<Row>| {
@@ -99,12 +81,11 @@ pub(super) async fn load(
     let names: Vec<UploadName> = calls.iter().flatten().cloned().collect();
     let mut found = HashMap::with_capacity(names.len());
     for chunk in names.chunks(MAX_VARIABLES / 3) {
-        let sql = format!("SELECT {COLUMNS} FROM uploads WHERE {}", among(chunk.len()));
-        let statement = Statement::from_sql_and_values(db.backend(), sql, name_values(chunk));
-        for row in db.reader().query_all_raw(statement).await.map_err(db_err)? {
-            let row = Row::read(&row)?;
-            found.insert(key(&row.name), row);
-        }
+        let mut sql = Sql::new(db.backend(), "SELECT ");
+        sql.push(COLUMNS).push(" FROM uploads WHERE ");
+        among(&mut sql, chunk);
+        let rows = sql.all(db.reader(), Row::read).await?;
+        found.extend(rows.into_iter().map(|row| (key(&row.name), row)));
     }
     let answer = |names: Vec<UploadName>| {
         Ok(names
@@ -120,48 +101,30 @@ pub(super) async fn finish(db: Db, calls: Vec<Vec<UploadName>>) -> Result<Vec<Re
     names.sort_unstable();
     let tx = db.begin().await?;
     for chunk in names.chunks(MAX_VARIABLES / 3) {
-        let sql = format!(
-            "UPDATE uploads SET state = {}, multipart_id = NULL WHERE {}",
-            State::Completed.code(),
-            among(chunk.len())
-        );
-        tx.execute_raw(Statement::from_sql_and_values(
-            db.backend(),
-            sql,
-            name_values(chunk),
-        ))
-        .await
-        .map_err(db_err)?;
+        let mut sql = Sql::new(db.backend(), "UPDATE uploads SET state = ");
+        sql.bind(State::Completed.code())
+            .push(", multipart_id = NULL WHERE ");
+        among(&mut sql, chunk);
+        sql.run(&tx).await?;
     }
     commit(tx).await?;
     Ok(calls.into_iter().map(|_| Ok(())).collect())
 }
 
 pub(super) async fn swap(db: Db, calls: Vec<Swap>) -> Result<Vec<Result<bool>>> {
-    const SQL: &str = "UPDATE uploads SET multipart_id = $1 WHERE project = $2 AND dataset = $3 AND upload = $4 AND COALESCE(multipart_id, '') = $5";
     let mut ordered: Vec<(usize, Swap)> = calls.into_iter().enumerate().collect();
     ordered.sort_unstable_by(|(_, one), (_, other)| one.name.cmp(&other.name));
     let mut results: Vec<Result<bool>> = ordered.iter().map(|_| Ok(false)).collect();
     let tx = db.begin().await?;
     for (index, swap) in ordered {
-        let UploadName {
-            project,
-            dataset,
-            upload,
-        } = swap.name;
-        let values: [Value; 5] = [
-            swap.new.into(),
-            project.into(),
-            dataset.into(),
-            upload.into(),
-            swap.old.unwrap_or_default().into(),
-        ];
-        let done = tx
-            .execute_raw(Statement::from_sql_and_values(db.backend(), SQL, values))
-            .await
-            .map_err(db_err)?;
+        let mut sql = Sql::new(db.backend(), "UPDATE uploads SET multipart_id = ");
+        sql.bind(swap.new).push(" WHERE ");
+        among(&mut sql, std::slice::from_ref(&swap.name));
+        sql.push(" AND COALESCE(multipart_id, '') = ")
+            .bind(swap.old.unwrap_or_default());
+        let done = sql.run(&tx).await?;
         if let Some(result) = results.get_mut(index) {
-            *result = Ok(done.rows_affected() == 1);
+            *result = Ok(done == 1);
         }
     }
     commit(tx).await?;
@@ -169,27 +132,22 @@ pub(super) async fn swap(db: Db, calls: Vec<Swap>) -> Result<Vec<Result<bool>>> 
 }
 
 pub(super) async fn expired(db: &Db, now: i64, limit: u32) -> Result<Vec<Row>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM uploads WHERE state = 1 AND expire_time < $1 ORDER BY expire_time LIMIT $2"
-    );
-    let statement =
-        Statement::from_sql_and_values(db.backend(), sql, [now.into(), i64::from(limit).into()]);
-    let rows = db.reader().query_all_raw(statement).await.map_err(db_err)?;
-    rows.iter().map(Row::read).collect()
+    let mut sql = Sql::new(db.backend(), "SELECT ");
+    sql.push(COLUMNS)
+        .push(" FROM uploads WHERE state = 1 AND expire_time < ")
+        .bind(now);
+    sql.push(" ORDER BY expire_time LIMIT ")
+        .bind(i64::from(limit));
+    sql.all(db.reader(), Row::read).await
 }
 
 pub(super) async fn forget(db: &Db, names: &[UploadName], now: i64) -> Result<()> {
     let tx = db.begin().await?;
     for chunk in names.chunks(MAX_VARIABLES / 3 - 1) {
-        let sql = format!(
-            "DELETE FROM uploads WHERE {} AND state = 1 AND expire_time < ${}",
-            among(chunk.len()),
-            chunk.len() * 3 + 1
-        );
-        let values = name_values(chunk).into_iter().chain([now.into()]);
-        tx.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
-            .await
-            .map_err(db_err)?;
+        let mut sql = Sql::new(db.backend(), "DELETE FROM uploads WHERE ");
+        among(&mut sql, chunk);
+        sql.push(" AND state = 1 AND expire_time < ").bind(now);
+        sql.run(&tx).await?;
     }
     commit(tx).await
 }

@@ -1,8 +1,8 @@
 //! One upload as it is stored.
 
 use granary_core::{Error, Result, name::UploadName};
-use granary_runtime::db::db_err;
-use sea_orm::{QueryResult, Value};
+use granary_runtime::db::sql;
+use sea_orm::Value;
 
 use crate::s3::Place;
 
@@ -69,33 +69,31 @@ impl Row {
     }
 
     /// Reads the columns of [`COLUMNS`].
-    pub(super) fn read(row: &QueryResult) -> Result<Self> {
-        let text = |index| row.try_get_by_index::<String>(index).map_err(db_err);
-        let number = |index| row.try_get_by_index::<i64>(index).map_err(db_err);
+    pub(super) fn read(row: &mut sql::Row) -> Result<Self> {
         Ok(Self {
-            name: UploadName::new(text(0)?, text(1)?, text(2)?)?,
-            session: text(3)?,
-            path: text(4)?,
+            name: UploadName::new(
+                row.get::<String>()?,
+                row.get::<String>()?,
+                row.get::<String>()?,
+            )?,
+            session: row.get()?,
+            path: row.get()?,
             place: Place {
-                bucket: text(5)?,
-                key: text(6)?,
+                bucket: row.get()?,
+                key: row.get()?,
             },
-            size: unsigned(number(7)?)?,
-            sha256: text(8)?,
-            media_type: text(9)?,
-            multipart: row.try_get_by_index(10).map_err(db_err)?,
-            part_size: row
-                .try_get_by_index::<Option<i64>>(11)
-                .map_err(db_err)?
-                .map(unsigned)
-                .transpose()?,
-            state: if number(12)? == State::Completed.code() {
+            size: unsigned(row.get()?)?,
+            sha256: row.get()?,
+            media_type: row.get()?,
+            multipart: row.get()?,
+            part_size: row.get::<Option<i64>>()?.map(unsigned).transpose()?,
+            state: if row.get::<i64>()? == State::Completed.code() {
                 State::Completed
             } else {
                 State::Active
             },
-            created: number(13)?,
-            expires: number(14)?,
+            created: row.get()?,
+            expires: row.get()?,
         })
     }
 

@@ -10,9 +10,9 @@ use granary_core::{
     filter::{Field, Filter, FilterError, Literal, Op, check_fields, parse as parse_filter},
 };
 
-use super::sql::Sql;
 use compare::Comparison;
 pub(crate) use fields::{ASSETS, SESSIONS, SESSIONS_OF_ASSETS};
+use granary_runtime::db::sql::Sql;
 
 /// What a filter is about.
 pub(crate) struct Target {

@@ -1,26 +1,28 @@
 //! Statements for both databases: constant text, and values that are always bound, never written into the text.
 
 use granary_core::Result;
-use granary_runtime::db::{MAX_VARIABLES, db_err};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, TryGetable, Value};
+
+use super::{MAX_VARIABLES, db_err};
 
 /// A statement in the making. Text is `'static`: nothing that a caller sent can become a part of it.
 #[derive(Debug)]
-pub(crate) struct Sql {
+pub struct Sql {
     backend: DbBackend,
     text: String,
     values: Vec<Value>,
 }
 
 /// Values of one row of a statement.
+#[macro_export]
 macro_rules! values {
     ($($value:expr),+ $(,)?) => { [$(sea_orm::Value::from($value)),+] };
 }
-pub(crate) use values;
+pub use crate::values;
 
 impl Sql {
     /// A statement that starts with `text`.
-    pub(crate) fn new(backend: DbBackend, text: &'static str) -> Self {
+    pub fn new(backend: DbBackend, text: &'static str) -> Self {
         Self {
             backend,
             text: text.to_owned(),
@@ -29,18 +31,18 @@ impl Sql {
     }
 
     /// Which database it is for.
-    pub(crate) fn is_postgres(&self) -> bool {
+    pub fn is_postgres(&self) -> bool {
         self.backend == DbBackend::Postgres
     }
 
     /// Adds text.
-    pub(crate) fn push(&mut self, text: &'static str) -> &mut Self {
+    pub fn push(&mut self, text: &'static str) -> &mut Self {
         self.text.push_str(text);
         self
     }
 
     /// Adds a value.
-    pub(crate) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
+    pub fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
         match self.backend {
             DbBackend::Postgres => self.text.push_str(&format!("${}", self.values.len())),
@@ -51,7 +53,7 @@ impl Sql {
     }
 
     /// Adds `(value, value)`.
-    pub(crate) fn tuple<const N: usize>(&mut self, values: [Value; N]) -> &mut Self {
+    pub fn tuple<const N: usize>(&mut self, values: [Value; N]) -> &mut Self {
         for (i, value) in values.into_iter().enumerate() {
             self.push(if i == 0 { "(" } else { ", " }).bind(value);
         }
@@ -59,7 +61,7 @@ impl Sql {
     }
 
     /// Adds `(value, value), (value, value)`: a tuple for each item.
-    pub(crate) fn tuples<T, const N: usize>(
+    pub fn tuples<T, const N: usize>(
         &mut self,
         items: impl IntoIterator<Item = T>,
         tuple: impl Fn(T) -> [Value; N],
@@ -73,10 +75,18 @@ impl Sql {
         self
     }
 
+    /// Adds `value, value`.
+    pub fn list<T: Into<Value>>(&mut self, values: impl IntoIterator<Item = T>) -> &mut Self {
+        for (i, value) in values.into_iter().enumerate() {
+            self.push(if i == 0 { "" } else { ", " }).bind(value);
+        }
+        self
+    }
+
     /// Adds ` FROM (VALUES (..), (..)) AS v CROSS JOIN ` with texts of the items, at least one, as `v.column1` and so on: SQLite then looks each
     /// of them up with an index, which it does not for `IN`. Nulls, which meet nothing, fill up to a power of two, so that a database sees
     /// few different statements and keeps their plans.
-    pub(crate) fn given<T, const N: usize>(
+    pub fn given<T, const N: usize>(
         &mut self,
         items: &[T],
         tuple: impl Fn(&T) -> [Value; N],
@@ -93,7 +103,7 @@ impl Sql {
     }
 
     /// Locks the rows read, where rows are locked: SQLite has one writer anyway.
-    pub(crate) fn lock(&mut self, clause: &'static str) -> &mut Self {
+    pub fn lock(&mut self, clause: &'static str) -> &mut Self {
         if self.is_postgres() {
             self.push(clause)
         } else {
@@ -102,7 +112,7 @@ impl Sql {
     }
 
     /// Reads all rows.
-    pub(crate) async fn all<T>(
+    pub async fn all<T>(
         self,
         on: &impl ConnectionTrait,
         read: impl Fn(&mut Row) -> Result<T>,
@@ -114,7 +124,7 @@ impl Sql {
     }
 
     /// Reads the first row, if there is one.
-    pub(crate) async fn first<T>(
+    pub async fn first<T>(
         self,
         on: &impl ConnectionTrait,
         read: impl Fn(&mut Row) -> Result<T>,
@@ -124,7 +134,7 @@ impl Sql {
     }
 
     /// Runs it, and says how many rows it changed.
-    pub(crate) async fn run(self, on: &impl ConnectionTrait) -> Result<u64> {
+    pub async fn run(self, on: &impl ConnectionTrait) -> Result<u64> {
         Ok(on
             .execute_raw(self.build())
             .await
@@ -138,7 +148,7 @@ impl Sql {
 }
 
 /// Inserts rows, as many with one statement as can be. `head` ends with the word VALUES, `tail` may say what to do on conflict.
-pub(crate) async fn insert<T, const N: usize>(
+pub async fn insert<T, const N: usize>(
     on: &impl ConnectionTrait,
     head: &'static str,
     items: &[T],
@@ -154,14 +164,15 @@ pub(crate) async fn insert<T, const N: usize>(
 }
 
 /// A row, read column after column.
-pub(crate) struct Row {
+#[derive(Debug)]
+pub struct Row {
     row: QueryResult,
     next: usize,
 }
 
 impl Row {
     /// The next column.
-    pub(crate) fn get<T: TryGetable>(&mut self) -> Result<T> {
+    pub fn get<T: TryGetable>(&mut self) -> Result<T> {
         let value = self.row.try_get_by_index(self.next).map_err(db_err)?;
         self.next += 1;
         Ok(value)
