@@ -6,6 +6,7 @@ pub mod clock;
 pub mod error;
 pub mod filter;
 pub mod id;
+pub mod job;
 pub mod layout;
 pub mod media;
 pub mod name;

@@ -9,14 +9,6 @@ use crate::near;
 
 const TYPES: [&str; 3] = ["number", "text", "boolean"];
 
-/// The parameter that an argument stands for: `level` of `{params.level}`.
-pub(crate) fn placeholder(argument: &str) -> Option<&str> {
-    argument
-        .strip_prefix("{params.")?
-        .strip_suffix('}')
-        .filter(|name| !name.contains(['{', '}']))
-}
-
 /// Notes what is wrong with the parameters of an entrypoint.
 pub(crate) fn check_specs(
     field: &str,
@@ -163,18 +155,5 @@ mod tests {
             wrong.finish().unwrap_err().to_string(),
             "parameters.rate: is required: it is a number and has no default"
         );
-    }
-
-    #[test]
-    fn only_whole_arguments_are_placeholders() {
-        assert_eq!(placeholder("{params.level}"), Some("level"));
-        for other in [
-            "--x={params.level}",
-            "{params.a}{params.b}",
-            "{params.level",
-            "params.level",
-        ] {
-            assert_eq!(placeholder(other), None, "{other}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use granary_core::job::placeholder;
 use granary_proto::{
     convert,
     job::v1::{Entrypoint, Job},
@@ -12,10 +13,8 @@ pub(crate) fn arguments(entrypoint: &Entrypoint, job: &Job) -> Vec<String> {
     let command = entrypoint.app.iter().flat_map(|app| &app.cmd);
     command
         .map(|argument| {
-            let name = argument
-                .strip_prefix("{params.")
-                .and_then(|rest| rest.strip_suffix('}'));
-            name.and_then(|name| parameter(job, name))
+            placeholder(argument)
+                .and_then(|name| parameter(job, name))
                 .unwrap_or_else(|| argument.clone())
         })
         .collect()

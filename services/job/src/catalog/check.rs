@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use granary_core::{
     Error, Result,
     error::Violations,
+    job::{OUTPUT_KINDS, placeholder},
     name::{EntrypointName, quote},
     path,
 };
@@ -16,7 +17,6 @@ use crate::{near, params, resources};
 const MAX_ENTRYPOINTS: usize = 1000;
 /// So that a thousand leases fit into a few messages.
 const MAX_ENCODED: usize = 64 * 1024;
-const KINDS: [&str; 3] = ["output", "artifact", "log"];
 const OURS: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "PWD"];
 
 /// Checks a catalogue; its entrypoints by name.
@@ -105,7 +105,7 @@ fn command(field: &str, app: &AppSpec, entrypoint: &Entrypoint, wrong: &mut Viol
         let field = format!("{field}.app.cmd[{i}]");
         if argument.contains('\0') {
             wrong.add(field, "expected no NUL character");
-        } else if let Some(name) = params::placeholder(argument) {
+        } else if let Some(name) = placeholder(argument) {
             if !entrypoint.parameters.contains_key(name) {
                 let known = near::known(name, entrypoint.parameters.keys().map(String::as_str));
                 wrong.add(
@@ -174,7 +174,7 @@ fn folders(field: &str, handler: &HandlerSpec, wrong: &mut Violations) {
     for key in handler
         .files_up
         .keys()
-        .filter(|key| !KINDS.contains(&key.as_str()))
+        .filter(|key| !OUTPUT_KINDS.contains(&key.as_str()))
     {
         wrong.add(
             format!("{field}.handler.files_up.{key}"),
