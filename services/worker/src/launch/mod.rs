@@ -1,5 +1,6 @@
 //! Launchers: how a program comes to run, within its limits. What happens around it (inputs, outputs, leases) is the same for all of them.
 
+mod contain;
 mod process;
 mod procfs;
 

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use granary_core::{Error, Result, name::quote};
-use rustix::process::{Pid, Resource, Rlimit, Signal};
+use rustix::process::{Pid, Signal};
 use tokio::{
     io::AsyncReadExt as _,
     net::unix::pipe,
@@ -19,13 +19,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Ending, Exit, Launch, Program, procfs};
+use super::{Ending, Exit, Launch, Program, contain::contain, procfs};
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const READ_BYTES: usize = 64 * 1024;
 /// How long output is still taken after everything has ended.
 const LAST_WORDS: Duration = Duration::from_secs(30);
-const OPEN_FILES: u64 = 65_536;
 
 type Order = (Command, oneshot::Sender<std::io::Result<Child>>);
 
@@ -115,37 +114,6 @@ fn cannot_start(error: &std::io::Error) -> String {
             "this worker may not execute it: correct its permissions, or app.cmd".into()
         }
         _ => format!("it cannot be started: {error}"),
-    }
-}
-
-/// A session of its own, an end with this process, and limits; between fork and exec.
-#[allow(
-    unsafe_code,
-    reason = "what happens between fork and exec has no safe wrapper; this is the one place"
-)]
-fn contain(command: &mut Command) {
-    let parent = rustix::process::getpid();
-    let limit = |number| Rlimit {
-        current: Some(number),
-        maximum: Some(number),
-    };
-    let prepare = move || {
-        rustix::process::setsid()?;
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // If the worker died before the line above, nothing would ever end this program.
-        if rustix::process::getppid() != Some(parent) {
-            return Err(rustix::io::Errno::SRCH.into());
-        }
-        rustix::process::setrlimit(Resource::Core, limit(0))?;
-        let allowed = rustix::process::getrlimit(Resource::Nofile)
-            .maximum
-            .unwrap_or(OPEN_FILES);
-        rustix::process::setrlimit(Resource::Nofile, limit(allowed.min(OPEN_FILES)))?;
-        Ok(())
-    };
-    // SAFETY: the closure makes plain system calls: it takes no lock and allocates nothing, so it may run in a forked child of a threaded process.
-    unsafe {
-        command.pre_exec(prepare);
     }
 }
 

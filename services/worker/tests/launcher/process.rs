@@ -51,25 +51,27 @@ async fn programs_have_a_session_of_their_own_and_no_core_dumps() {
     assert_eq!(lines[1], lines[2]);
 }
 
-/// Not a test: a worker with a running program, for the one below to kill.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a part of another test"]
-async fn worker_to_be_killed() {
-    let case = Case::shell("echo begun; sleep 300");
-    println!("{}", case.files().display());
-    case.run(&launcher()).await;
-}
+// A process of its own, for a test to kill: the same test again, which finds this variable.
+const WORKER: &str = "GRANARY_TEST_WORKER";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_killed_takes_its_programs_along() {
+    #[allow(clippy::disallowed_methods, reason = "how the test tells its process")]
+    if std::env::var_os(WORKER).is_some() {
+        let case = Case::shell("echo begun; sleep 300");
+        println!("{}", case.files().display());
+        case.run(&launcher()).await;
+        return;
+    }
     let mut worker = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args([
-            "process::worker_to_be_killed",
+            "process::a_worker_that_is_killed_takes_its_programs_along",
             "--exact",
-            "--ignored",
             "--nocapture",
         ])
+        .env(WORKER, "1")
         .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(worker.stdout.take().unwrap()).lines();
@@ -98,6 +100,21 @@ async fn a_worker_that_is_killed_takes_its_programs_along() {
     // What the kernel does not end with it (a child of the program), the next worker does.
     end_leftovers(&files);
     std::fs::remove_dir_all(files.parent().unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_gets_nothing_that_the_worker_has_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    std::fs::write(&path, "secret").unwrap();
+    // Opened as many libraries do, without the flag that closes it in other programs.
+    let open = rustix::fs::open(&path, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
+    let open = open.unwrap();
+    let seen = Case::shell("ls -l /proc/$$/fd").run(&launcher()).await;
+    drop(open);
+    let text = seen.text();
+    assert!(text.contains("/dev/null"), "it sees what it has: {text}");
+    assert!(!text.contains(path.to_str().unwrap()), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
