@@ -1,6 +1,6 @@
 //! One attempt at a job: inputs, program, outputs.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use granary_core::{
     Error, Result,
@@ -19,7 +19,7 @@ use crate::{
     inputs,
     launch::{Ending, Exit, Launch, Program},
     output,
-    outputs::{self, Kind, Sender},
+    outputs::Sender,
 };
 
 /// How many pieces of output may lie between program and log.
@@ -37,21 +37,22 @@ pub(crate) struct Tools {
     pub sender: Sender,
     pub launcher: Box<dyn Launch>,
     pub root: Root,
+    pub max_output_bytes: u64,
 }
 
 /// How an attempt ended.
 #[derive(Debug, Default)]
-struct Outcome {
-    failure: FailureClass,
-    message: String,
-    exit_code: i32,
-    peak: u64,
-    outputs: BTreeMap<String, String>,
-    handed_back: bool,
+pub(crate) struct Outcome {
+    pub failure: FailureClass,
+    pub message: String,
+    pub exit_code: i32,
+    pub peak: u64,
+    pub outputs: BTreeMap<String, String>,
+    pub handed_back: bool,
 }
 
 impl Outcome {
-    fn failed(failure: FailureClass, message: impl Into<String>) -> Self {
+    pub(crate) fn failed(failure: FailureClass, message: impl Into<String>) -> Self {
         Self {
             failure,
             message: message.into(),
@@ -60,7 +61,7 @@ impl Outcome {
         }
     }
 
-    fn infrastructure(what: &str, error: &Error) -> Self {
+    pub(crate) fn infrastructure(what: &str, error: &Error) -> Self {
         let cause = error
             .cause()
             .map(|cause| format!(" ({cause})"))
@@ -116,12 +117,13 @@ pub(crate) async fn run(tools: &Tools, held: &Arc<Held>, lease: Lease) -> Option
     })
 }
 
-struct Attempt<'a> {
-    tools: &'a Tools,
-    held: &'a Arc<Held>,
-    job: Job,
-    entrypoint: Entrypoint,
-    number: i32,
+/// An attempt under way.
+pub(crate) struct Attempt<'a> {
+    pub tools: &'a Tools,
+    pub held: &'a Arc<Held>,
+    pub job: Job,
+    pub entrypoint: Entrypoint,
+    pub number: i32,
 }
 
 impl Attempt<'_> {
@@ -148,7 +150,7 @@ impl Attempt<'_> {
         outcome
     }
 
-    fn stopped(&self) -> Outcome {
+    pub(crate) fn stopped(&self) -> Outcome {
         Outcome::stopped(self.held.why().unwrap_or(Why::Worker))
     }
 
@@ -275,115 +277,5 @@ impl Attempt<'_> {
             Ending::Stopped => self.stopped(),
         };
         Outcome { peak, ..outcome }
-    }
-
-    /// Sends back what the program made: all of it after a success, only its logs otherwise.
-    async fn collect(&self, name: &JobName, working: &Working, mut outcome: Outcome) -> Outcome {
-        if outcome.handed_back {
-            return outcome;
-        }
-        let succeeded = outcome.failure == FailureClass::Unspecified;
-        let mut notes = Vec::new();
-        if succeeded {
-            for kind in [Kind::Output, Kind::Artifact] {
-                let found = self.find(kind, working).await;
-                notes.extend(found.notes);
-                match self.send(name, kind, found.files).await {
-                    Ok(sent) => outcome.outputs.extend(sent),
-                    Err(stopped) => {
-                        return Outcome {
-                            peak: outcome.peak,
-                            ..stopped
-                        };
-                    }
-                }
-            }
-        }
-        let mut logs = self.find(Kind::Log, working).await;
-        notes.append(&mut logs.notes);
-        self.note(working, &notes).await;
-        if tokio::fs::try_exists(working.log())
-            .await
-            .unwrap_or_default()
-        {
-            // A program's own file of that name goes before.
-            let free = ["stdout.log", "stdout.granary.log"]
-                .into_iter()
-                .find(|path| !logs.files.contains_key(*path));
-            logs.files
-                .extend(free.map(|path| (path.to_owned(), working.log())));
-        }
-        match self.send(name, Kind::Log, logs.files).await {
-            Ok(sent) => outcome.outputs.extend(sent),
-            // Why the program failed matters more than that its log is lost.
-            Err(_) if !succeeded => {}
-            Err(stopped) => {
-                return Outcome {
-                    peak: outcome.peak,
-                    ..stopped
-                };
-            }
-        }
-        outcome
-    }
-
-    async fn find(&self, kind: Kind, working: &Working) -> outputs::Found {
-        match outputs::folder(&self.entrypoint, kind, &working.files()) {
-            Some(folder) => {
-                let root = working.files();
-                tokio::task::spawn_blocking(move || outputs::find(&root, &folder))
-                    .await
-                    .unwrap_or_default()
-            }
-            None => outputs::Found::default(),
-        }
-    }
-
-    /// Adds what was left out to the program's output, where people look.
-    async fn note(&self, working: &Working, notes: &[String]) {
-        if notes.is_empty() {
-            return;
-        }
-        let text: String = notes
-            .iter()
-            .take(100)
-            .map(|note| format!("[{note}]\n"))
-            .collect();
-        self.held.write(text.as_bytes()).await;
-        let mut file = tokio::fs::OpenOptions::new()
-            .append(true)
-            .open(working.log())
-            .await;
-        if let Ok(file) = &mut file {
-            use tokio::io::AsyncWriteExt as _;
-            let _ = file.write_all(text.as_bytes()).await;
-            let _ = file.flush().await;
-        }
-    }
-
-    async fn send(
-        &self,
-        name: &JobName,
-        kind: Kind,
-        files: BTreeMap<String, PathBuf>,
-    ) -> Result<Option<(String, String)>, Outcome> {
-        // A cancelled job still gives its log; for any other reason to stop, nothing more is sent.
-        let halt = async {
-            self.held.stop.cancelled().await;
-            if self.held.why() == Some(Why::Cancelled) && kind == Kind::Log {
-                std::future::pending::<()>().await;
-            }
-        };
-        let sent = tokio::select! {
-            sent = self.tools.sender.send(&self.job, name, self.number, kind, files) => sent,
-            () = halt => return Err(self.stopped()),
-        };
-        let session = sent.map_err(|error| {
-            Outcome::infrastructure(
-                &format!("cannot store what it made ({})", kind.key()),
-                &error,
-            )
-        })?;
-        Ok(session.map(|session| (kind.key().to_owned(), session.to_string())))
     }
 }

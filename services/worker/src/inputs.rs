@@ -138,7 +138,7 @@ async fn of_session(
             filter: filter.clone(),
         };
         let page = answer(client.list_assets(request).await)?;
-        // What was rejected is not to be worked on; who wants it all the same names the asset, and learns why not.
+        // What was rejected is not to be worked on. The pipelines had ended when the session was pinned: it is the same in each attempt.
         for asset in page
             .assets
             .into_iter()

@@ -3,12 +3,14 @@
 mod api;
 mod attempt;
 mod board;
+mod collect;
 mod environment;
 mod folder;
 mod inputs;
 pub mod launch;
 mod output;
 mod outputs;
+mod refusal;
 mod report;
 mod slots;
 
@@ -31,6 +33,7 @@ use crate::{
     folder::Root,
     launch::ProcessLauncher,
     outputs::Sender,
+    refusal::{Refusal, explained, is_refusal},
     report::{Finish, Interval},
     slots::Slots,
 };
@@ -45,6 +48,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// The most that one attempt may leave in the folders that are collected, if nobody says otherwise: 1 TiB.
+pub const MAX_OUTPUT_BYTES: u64 = 1 << 40;
+
 /// What a worker is.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -56,12 +62,16 @@ pub struct Options {
     pub resources: Resources,
     /// How many jobs it runs at once.
     pub slots: usize,
+    /// The most that one attempt may leave in the folders that are collected, in bytes as its files say, holes included:
+    /// [`MAX_OUTPUT_BYTES`] is usual.
+    pub max_output_bytes: u64,
 }
 
 impl Options {
     /// Pulls jobs and runs them until `stop` is cancelled; then the programs that run are ended, and their jobs handed back to the queue.
     ///
-    /// Fails if the folder cannot be used, or if the service refuses this worker; a service that is away is waited for.
+    /// Fails if the folder cannot be used, or if the service refuses this worker, also later: when its token expires, say. Its jobs are then
+    /// tried again when their leases end. A service that is away is waited for.
     pub async fn run(
         self,
         job: Link,
@@ -80,17 +90,19 @@ impl Options {
             metadata,
             launcher: Box::new(ProcessLauncher::new(search_path(), GRACE)?),
             root,
+            max_output_bytes: self.max_output_bytes,
         };
         let (finishes, queue) = mpsc::channel(64);
         let worker = Arc::new(Worker {
             api: Api::new(job, name),
             board: Board::default(),
+            refusal: Refusal::default(),
             interval: Interval::default(),
             slots: Slots::new(self.slots, self.resources),
             resources: self.resources,
             tools,
         });
-        worker.work(finishes, queue, stop).await
+        worker.work(finishes, queue, stop).await.map_err(explained)
     }
 }
 
@@ -110,6 +122,7 @@ fn search_path() -> String {
 struct Worker {
     api: Api,
     board: Board,
+    refusal: Refusal,
     interval: Interval,
     slots: Slots,
     resources: Resources,
@@ -123,20 +136,35 @@ impl Worker {
         queue: mpsc::Receiver<Finish>,
         stop: CancellationToken,
     ) -> Result<()> {
+        let stop = stop.child_token();
         let (background, attempts) = (Tasks::new(), Tasks::new());
         let over = CancellationToken::new();
         let (worker, until) = (self.clone(), over.clone());
         background.spawn("report", async move {
-            report::report(&worker.api, &worker.board, &worker.interval, until).await
+            report::report(
+                &worker.api,
+                &worker.board,
+                &worker.interval,
+                &worker.refusal,
+                until,
+            )
+            .await
         });
         let (worker, until) = (self.clone(), over.clone());
         background.spawn("finish", async move {
-            report::finish(&worker.api, queue, until).await
+            report::finish(&worker.api, queue, &worker.refusal, until).await
         });
 
         let result = self.pull(&attempts, &finishes, &stop).await;
+        stop.cancel();
+        // Who is refused cannot hand its jobs back either.
+        let why = if result.is_ok() {
+            Why::Worker
+        } else {
+            Why::Lost
+        };
         for held in self.board.all() {
-            held.stop(Why::Worker);
+            held.stop(why);
         }
         if !attempts.drain(DRAIN).await {
             tracing::warn!(
@@ -158,22 +186,9 @@ impl Worker {
         let mut pause = FIRST_PAUSE;
         let mut registered = false;
         while !stop.is_cancelled() {
-            let next = async {
-                if !registered {
-                    self.api.register(self.resources).await?;
-                }
-                let (free, busy) = self.slots.free().await;
-                let wait = if busy { BUSY_WAIT } else { IDLE_WAIT };
-                let asked = tokio::time::Instant::now();
-                let answer = self.api.acquire(free, wait).await?;
-                // A service that is about to stop answers at once: it is not to be asked again at once.
-                if answer.leases.is_empty() && asked.elapsed() < wait / 2 {
-                    tokio::time::sleep(FIRST_PAUSE).await;
-                }
-                Ok(answer)
-            };
-            let answer: Result<AcquireJobsResponse> = tokio::select! {
-                answer = next => answer,
+            let answer = tokio::select! {
+                answer = self.ask(registered) => answer,
+                refusal = self.refusal.came() => return Err(refusal),
                 () = stop.cancelled() => return Ok(()),
             };
             match answer {
@@ -181,7 +196,9 @@ impl Worker {
                     (registered, pause) = (true, FIRST_PAUSE);
                     self.begin(attempts, finishes, stop, answer);
                 }
-                Err(error) if !registered && !report::retriable(&error) => return Err(error),
+                Err(error) if is_refusal(&error) || (!registered && !report::retriable(&error)) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     // A service that has forgotten this worker has forgotten its leases too.
                     registered = registered && !matches!(error, Error::NotFound { .. });
@@ -195,6 +212,22 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Asks for jobs once there is room for one; waits for them a while.
+    async fn ask(&self, registered: bool) -> Result<AcquireJobsResponse> {
+        if !registered {
+            self.api.register(self.resources).await?;
+        }
+        let (free, busy) = self.slots.free().await;
+        let wait = if busy { BUSY_WAIT } else { IDLE_WAIT };
+        let asked = tokio::time::Instant::now();
+        let answer = self.api.acquire(free, wait).await?;
+        // A service that is about to stop answers at once: it is not to be asked again at once.
+        if answer.leases.is_empty() && asked.elapsed() < wait / 2 {
+            tokio::time::sleep(FIRST_PAUSE).await;
+        }
+        Ok(answer)
     }
 
     fn begin(

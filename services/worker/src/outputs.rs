@@ -55,6 +55,8 @@ impl Kind {
 pub(crate) struct Found {
     /// Path within the session, and where the bytes are.
     pub files: BTreeMap<String, PathBuf>,
+    /// How long they are together, holes included.
+    pub bytes: u64,
     /// What was left out, and why.
     pub notes: Vec<String>,
 }
@@ -104,7 +106,13 @@ pub(crate) fn find(root: &Path, folder: &Path) -> Found {
         } else if let Err(error) = path::check(name) {
             found.notes.push(format!("not collected: {error}"));
         } else {
-            found.files.insert(name.to_owned(), entry.into_path());
+            match entry.metadata() {
+                Ok(metadata) => {
+                    found.bytes = found.bytes.saturating_add(metadata.len());
+                    found.files.insert(name.to_owned(), entry.into_path());
+                }
+                Err(error) => found.notes.push(format!("not collected: {error}")),
+            }
         }
     }
     found
@@ -270,6 +278,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc", root.join("folder")).unwrap();
         let found = find(folder.path(), &root);
         assert_eq!(found.files.keys().collect::<Vec<_>>(), ["a/b/c.txt", "z"]);
+        assert_eq!(found.bytes, 2);
         assert_eq!(
             found.notes,
             [

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::Api,
     board::{Board, Held, Why},
+    refusal::{Refusal, is_refusal},
 };
 
 /// The most output in one call, so that it fits into a message.
@@ -53,8 +54,14 @@ impl Interval {
     }
 }
 
-/// Reports what is held, until `stop`.
-pub(crate) async fn report(api: &Api, board: &Board, interval: &Interval, stop: CancellationToken) {
+/// Reports what is held, until `stop`, or until the service refuses this worker.
+pub(crate) async fn report(
+    api: &Api,
+    board: &Board,
+    interval: &Interval,
+    refusal: &Refusal,
+    stop: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(interval.get()) => {}
@@ -69,6 +76,9 @@ pub(crate) async fn report(api: &Api, board: &Board, interval: &Interval, stop: 
         let held = board.all();
         for chunk in held.chunks(AT_ONCE) {
             if let Err(error) = once(api, chunk).await {
+                if refusal.note(&error) {
+                    return;
+                }
                 tracing::warn!(%error, "cannot report to the job service: will try again");
                 tokio::time::sleep(GATHER).await;
             }
@@ -113,13 +123,14 @@ pub(crate) type Finish = (JobFinish, oneshot::Sender<()>);
 pub(crate) async fn finish(
     api: &Api,
     mut queue: mpsc::Receiver<Finish>,
+    refusal: &Refusal,
     give_up: CancellationToken,
 ) {
     let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, AT_ONCE).await > 0 {
         let (finishes, callers): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
         tokio::select! {
-            () = deliver(api, finishes) => {}
+            () = deliver(api, finishes, refusal) => {}
             () = give_up.cancelled() => tracing::warn!("the job service was not told of all ends: its leases will end"),
         }
         for caller in callers {
@@ -128,7 +139,7 @@ pub(crate) async fn finish(
     }
 }
 
-async fn deliver(api: &Api, mut finishes: Vec<JobFinish>) {
+async fn deliver(api: &Api, mut finishes: Vec<JobFinish>, refusal: &Refusal) {
     let mut pause = GATHER;
     loop {
         match api.finish(finishes.clone()).await {
@@ -146,7 +157,7 @@ async fn deliver(api: &Api, mut finishes: Vec<JobFinish>) {
                     return;
                 }
             }
-            Err(error) if !retriable(&error) => {
+            Err(error) if refusal.note(&error) || !retriable(&error) => {
                 tracing::error!(%error, "the ends of attempts were refused");
                 return;
             }
@@ -161,11 +172,9 @@ async fn deliver(api: &Api, mut finishes: Vec<JobFinish>) {
 
 /// Whether it is worth trying again: anything but a request that will never be taken.
 pub(crate) fn retriable(error: &Error) -> bool {
-    !matches!(
-        error,
-        Error::Invalid(_)
-            | Error::Denied { .. }
-            | Error::NotFound { .. }
-            | Error::Precondition { .. }
-    )
+    !is_refusal(error)
+        && !matches!(
+            error,
+            Error::Invalid(_) | Error::NotFound { .. } | Error::Precondition { .. }
+        )
 }

@@ -42,6 +42,9 @@ pub(crate) struct Run {
     /// How many graphics processors it gives to jobs, in all
     #[arg(long, value_name = "N", default_value_t = 0)]
     gpus: i32,
+    /// The most that one attempt may leave in the folders that are collected
+    #[arg(long, value_name = "SIZE", default_value_t = Size(granary_worker::MAX_OUTPUT_BYTES))]
+    max_output: Size,
 }
 
 impl Worker {
@@ -76,6 +79,7 @@ impl Run {
             folder: self.folder,
             resources,
             slots: usize::from(self.slots),
+            max_output_bytes: self.max_output.0,
         };
         options
             .run(

@@ -207,6 +207,7 @@ impl Composition<'_> {
             folder: self.data.join("work"),
             resources: machine(),
             slots: self.settings.job_slots,
+            max_output_bytes: granary_worker::MAX_OUTPUT_BYTES,
         };
         let link = |served| self.link(served, "worker:local", Role::Worker);
         let (jobs, metadata, storage) = (link(jobs), link(metadata), link(storage));

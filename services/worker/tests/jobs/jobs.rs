@@ -112,7 +112,9 @@ async fn artifacts_of_one_job_are_the_input_of_another() {
             },
         )
         .await;
-    assert_eq!(world.ended(&first.name).await.state(), JobState::Succeeded);
+    let first = world.ended(&first.name).await;
+    assert_eq!(first.state(), JobState::Succeeded);
+    world.processed(&first.outputs["artifact"]).await;
     let second = world
         .submit(
             "second",
@@ -194,6 +196,46 @@ async fn failures_say_what_happened_and_keep_the_log() {
             FailureClass::Timeout,
             "ran longer than 1s: raise resources.timeout"
         )
+    );
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_the_worker_sends_back_is_not_even_read() {
+    let world = World::start().await;
+    let worker = world.worker(1);
+    // Files of holes: long, and on no disk.
+    let huge = |folder: &str, code: i32| {
+        format!(
+            "import os, sys\nopen('{folder}/huge', 'w').truncate(1 << 30)\nprint('done', flush=True)\nsys.exit({code})"
+        )
+    };
+    world.script(&huge("output", 0), |_| ()).await;
+    let job = world.submit("large", Job::default()).await;
+    let job = world.ended(&job.name).await;
+    let attempt = &job.attempts[0];
+    assert_eq!(
+        (job.state(), attempt.failure(), attempt.exit_code),
+        (JobState::Failed, FailureClass::Application, 0)
+    );
+    assert_eq!(
+        attempt.message,
+        "it left 1.1 GB to collect, and this worker sends back at most 64MiB: leave less, or raise --max-output of the worker"
+    );
+    assert_eq!(job.outputs.keys().collect::<Vec<_>>(), ["log"]);
+
+    world.script(&huge("log", 3), |_| ()).await;
+    let job = world.submit("loud", Job::default()).await;
+    let job = world.ended(&job.name).await;
+    assert_eq!(
+        job.attempts[0].message, "the program exited with code 3: its log may say why",
+        "the program's own failure goes before"
+    );
+    let logs = world.contents(&job.outputs["log"]).await;
+    let printed = String::from_utf8_lossy(&logs["stdout.log"]);
+    assert!(
+        logs.len() == 1 && printed.starts_with("done\n[not collected: the logs: it left 1.1 GB"),
+        "{printed}"
     );
     worker.stop().await;
 }

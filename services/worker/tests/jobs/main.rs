@@ -8,4 +8,5 @@
 )]
 
 mod jobs;
+mod refused;
 mod world;

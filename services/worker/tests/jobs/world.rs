@@ -15,8 +15,9 @@ use granary_proto::{
     },
     metadata::v1::{
         Asset, CompleteSessionRequest, CreateDatasetRequest, CreateSessionRequest,
-        GetSessionRequest, ListAssetsRequest, Session, asset_service_client::AssetServiceClient,
-        dataset_service_client::DatasetServiceClient, session_service_client::SessionServiceClient,
+        FinishSessionRequest, GetSessionRequest, ListAssetsRequest, Session,
+        asset_service_client::AssetServiceClient, dataset_service_client::DatasetServiceClient,
+        session_service_client::SessionServiceClient,
     },
 };
 use granary_runtime::{
@@ -167,6 +168,7 @@ impl World {
                 timeout: None,
             },
             slots,
+            max_output_bytes: 64 << 20,
         };
         let stop = CancellationToken::new();
         let link = self.link(Role::Worker);
@@ -186,7 +188,7 @@ impl World {
             .unwrap();
     }
 
-    /// Sends a session and completes it.
+    /// Sends a session, and has it completed and processed.
     pub(crate) async fn session(
         &self,
         dataset: &str,
@@ -220,7 +222,20 @@ impl World {
             })
             .await
             .unwrap();
+        self.processed(&name.to_string()).await;
         name
+    }
+
+    /// Ends what pipelines would do with a session.
+    pub(crate) async fn processed(&self, session: &str) {
+        let request = FinishSessionRequest {
+            name: session.into(),
+            ..Default::default()
+        };
+        SessionServiceClient::new(self.link(Role::Service))
+            .finish_session(request)
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn get_session(&self, name: &str) -> Session {
