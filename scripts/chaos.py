@@ -87,6 +87,7 @@ def work(server, killer, folder, chance):
         session = make_session(folder, len(sent), chance)
         insist(cli, "upload", session, "--dataset", main_job.DATASET, chance=chance)
         sent.append(session)
+        insist(cli, "session", "wait", f"{main_job.DATASET}/{session.name}")
         job = f"chaos-{len(jobs)}"
         source = f"session:{main_job.DATASET}/{session.name}"
         insist(
@@ -94,8 +95,6 @@ def work(server, killer, folder, chance):
             "--input", f"data_ids={source}", "--job-id", job,
         )
         jobs.append(job)
-    for session in sent:
-        insist(cli, "session", "wait", f"{main_job.DATASET}/{session.name}")
     for job in jobs:
         insist(cli, "job", "wait", job)
     return sent, jobs

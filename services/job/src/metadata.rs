@@ -24,6 +24,9 @@ use parking_lot::Mutex;
 
 /// How long it is remembered that a project exists.
 const REMEMBERED: Duration = Duration::from_secs(10);
+/// How often, and how many times, it is looked whether the pipelines have ended with what a job made.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOKS: usize = 50;
 
 /// The Metadata service.
 #[derive(Debug)]
@@ -77,8 +80,30 @@ impl Metadata {
         .map(drop)
     }
 
-    /// Fails unless the session exists and is complete.
+    /// Fails unless the session exists and its pipelines have ended: until then it may come out that some of its assets are not to be used.
     pub(crate) async fn session(&self, name: &SessionName) -> Result<()> {
+        match self.state(name).await? {
+            SessionState::Processed | SessionState::Failed => Ok(()),
+            SessionState::Completed => Err(Error::precondition(name, wait_for(name))),
+            _ => Err(Error::precondition(
+                name,
+                "it is open: complete it, and wait until its pipelines have ended",
+            )),
+        }
+    }
+
+    /// The same for what a job made a moment ago, for which nobody waits otherwise: gives its pipelines some time.
+    pub(crate) async fn made(&self, name: &SessionName) -> Result<()> {
+        for _ in 0..LOOKS {
+            if self.state(name).await? != SessionState::Completed {
+                break;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.session(name).await
+    }
+
+    async fn state(&self, name: &SessionName) -> Result<SessionState> {
         let mut client = SessionServiceClient::new(self.link.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let session = answer(
@@ -88,16 +113,10 @@ impl Metadata {
                 })
                 .await,
         )?;
-        match session.state() {
-            SessionState::Completed | SessionState::Processed | SessionState::Failed => Ok(()),
-            _ => Err(Error::precondition(
-                name,
-                "it is open: complete it before a job uses it",
-            )),
-        }
+        Ok(session.state())
     }
 
-    /// Fails unless the asset exists and can be used.
+    /// Fails unless the asset exists and is ready.
     pub(crate) async fn asset(&self, name: &AssetName) -> Result<()> {
         let mut client =
             AssetServiceClient::new(self.link.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
@@ -109,14 +128,18 @@ impl Metadata {
                 .await,
         )?;
         match asset.state() {
-            AssetState::Uploaded | AssetState::Validating | AssetState::Ready => Ok(()),
+            AssetState::Ready => Ok(()),
             AssetState::Rejected => Err(Error::precondition(
                 name,
                 "it was rejected: see its errors, and use another one",
             )),
+            AssetState::Uploaded | AssetState::Validating => {
+                let session = SessionName::parse(&asset.session)?;
+                Err(Error::precondition(name, wait_for(&session)))
+            }
             _ => Err(Error::precondition(
                 name,
-                "its bytes have not arrived yet: wait until it is uploaded",
+                "its bytes have not arrived yet: wait until it is uploaded, and until its pipelines have ended",
             )),
         }
     }
@@ -132,4 +155,11 @@ impl Metadata {
         };
         Ok(answer(client.create_snapshot(request).await)?.name)
     }
+}
+
+fn wait_for(session: &SessionName) -> String {
+    format!(
+        "its pipelines have not ended: wait until they have, with `granary session wait {}/{}`",
+        session.dataset, session.session
+    )
 }

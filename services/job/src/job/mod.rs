@@ -49,21 +49,21 @@ pub(crate) async fn create(inner: &Inner, author: &str, request: CreateJobReques
     if !job.inputs.is_empty() {
         // Before anything is frozen for a job that cannot be.
         if store::find(core.db.reader(), &name).await?.is_some() {
-            return Err(taken(&name));
+            return existing(core, &name, request_id.as_deref()).await;
         }
         job.inputs = pin::inputs(core, &inner.metadata, &name, &job.inputs).await?;
     }
     let now = core.now();
     job.author = author.to_owned();
     job.create_time = Some(convert::timestamp(clock::from_micros(now)));
-    let new = row_of(&name, request_id, &definition.digest, &job, now);
-    let created = inner.create.call(new.clone()).await?;
+    let new = row_of(&name, request_id.clone(), &definition.digest, &job, now);
+    let created = inner.create.call(new).await?;
     if created {
         job.name = name.to_string();
         job.set_state(JobState::Queued);
         return Ok(job);
     }
-    existing(core, &new).await
+    existing(core, &name, request_id.as_deref()).await
 }
 
 fn row_of(name: &JobName, request: Option<String>, definition: &str, job: &Job, now: i64) -> New {
@@ -97,17 +97,17 @@ pub(crate) async fn insert(core: &Core, jobs: Vec<New>) -> Result<Vec<Result<boo
         .collect())
 }
 
-async fn existing(core: &Core, new: &New) -> Result<Job> {
-    if let Some(request) = &new.request
-        && let Some(row) = store::find_request(core.db.reader(), &new.name.project, request).await?
+/// The job that this request made a moment ago, if the name is not another's.
+async fn existing(core: &Core, name: &JobName, request: Option<&str>) -> Result<Job> {
+    if let Some(request) = request
+        && let Some(row) = store::find_request(core.db.reader(), &name.project, request).await?
     {
         return show::one(core.db.reader(), row).await;
     }
-    Err(taken(&new.name))
-}
-
-fn taken(name: &JobName) -> Error {
-    Error::already_exists(name, "choose another job_id, or leave it empty")
+    Err(Error::already_exists(
+        name,
+        "choose another job_id, or leave it empty",
+    ))
 }
 
 fn check_request_id(text: &str) -> Result<Option<String>> {

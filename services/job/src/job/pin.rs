@@ -1,4 +1,5 @@
-//! Inputs, pinned at submission: what a reference stands for now, so that nothing that happens later changes what a job works on.
+//! Inputs, pinned at submission: what a reference stands for now, so that nothing that happens later changes what a job works on. So each of them
+//! must have come to its end: pipelines may still reject assets of a session that is only complete.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use granary_core::{
@@ -110,11 +111,11 @@ async fn one(
         Reference::Session(name) => metadata.session(name).await.map(|()| name.to_string()),
         Reference::Asset(name) => metadata.asset(name).await.map(|()| name.to_string()),
         Reference::Dataset(name) => metadata.freeze(name, freeze_request(job, name)).await,
-        Reference::Job(name) => artifacts(core, name).await,
+        Reference::Job(name) => artifacts(core, metadata, name).await,
     }
 }
 
-async fn artifacts(core: &Core, name: &JobName) -> Result<String> {
+async fn artifacts(core: &Core, metadata: &Metadata, name: &JobName) -> Result<String> {
     let row = store::jobs::find(core.db.reader(), name)
         .await?
         .ok_or_else(|| Error::not_found(name))?;
@@ -126,13 +127,16 @@ async fn artifacts(core: &Core, name: &JobName) -> Result<String> {
     }
     let made = Job::decode(row.outputs.as_slice())
         .map_err(|error| Error::internal("reading the outputs of a job", error))?;
-    let artifacts = made.outputs.get("artifact").cloned();
-    artifacts.ok_or_else(|| {
+    let artifacts = made.outputs.get("artifact").ok_or_else(|| {
         Error::precondition(
             name,
             "it made no artifacts: use the artifacts of another job",
         )
-    })
+    })?;
+    let session = SessionName::parse(artifacts)
+        .map_err(|error| Error::internal("reading the outputs of a job", error))?;
+    metadata.made(&session).await?;
+    Ok(session.to_string())
 }
 
 // The same job asked for again must meet the snapshot that it made the first time.

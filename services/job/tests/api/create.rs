@@ -65,6 +65,28 @@ on_both! {
         assert!(matches!(world.create(named).await.unwrap_err(), Error::AlreadyExists { .. }));
     }
 
+    async fn a_repeated_request_with_inputs_meets_the_job_that_was_made_meanwhile(world: World) {
+        world.catalog().await;
+        let session = "projects/default/datasets/raw/sessions/s";
+        world.metadata.sessions.lock().insert(session.into(), SessionState::Processed);
+        let asked = CreateJobRequest { request_id: uuid::Uuid::new_v4().to_string(), ..with_input(&[session]) };
+        // Both have found no job of this request before either goes on.
+        let answers = world.metadata.hold("GetProject");
+        let calls = [Box::pin(world.create(asked.clone())), Box::pin(world.create(asked))];
+        let first_goes_on = async {
+            world.metadata.asked("GetProject", 2).await;
+            answers.add_permits(1);
+            std::future::pending::<()>().await;
+        };
+        let (first, _, mut other) = tokio::select! {
+            first = futures::future::select_all(calls) => first,
+            () = first_goes_on => unreachable!("it only lets the other one go on"),
+        };
+        answers.add_permits(1);
+        let second = other.pop().unwrap().await;
+        assert_eq!(second.unwrap(), first.unwrap());
+    }
+
     async fn of_many_with_one_name_one_is_made(world: World) {
         world.catalog().await;
         let named = |rate: f64| {
@@ -97,8 +119,21 @@ on_both! {
         let session = "projects/default/datasets/raw/sessions/s";
         assert_eq!(world.create(with_input(&[session])).await.unwrap_err().to_string(), format!("{session} not found"));
         world.metadata.sessions.lock().insert(session.into(), SessionState::Open);
-        let error = world.create(with_input(&[session])).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("{session}: it is open: complete it before a job uses it"));
+        let refusal = async || world.create(with_input(&[session])).await.unwrap_err().to_string();
+        assert_eq!(refusal().await, format!("{session}: it is open: complete it, and wait until its pipelines have ended"));
+        // What is only complete may still lose assets to its pipelines, and the next attempt would work on other files.
+        world.metadata.sessions.lock().insert(session.into(), SessionState::Completed);
+        let wait = "its pipelines have not ended: wait until they have, with `granary session wait raw/s`";
+        assert_eq!(refusal().await, format!("{session}: {wait}"));
+        let asset = "projects/default/datasets/raw/assets/a";
+        for state in [AssetState::Uploaded, AssetState::Validating] {
+            world.metadata.assets.lock().insert(asset.into(), state);
+            assert_eq!(world.create(with_input(&[asset])).await.unwrap_err().to_string(), format!("{asset}: {wait}"));
+        }
+        for state in [AssetState::Pending, AssetState::Rejected] {
+            world.metadata.assets.lock().insert(asset.into(), state);
+            assert!(matches!(world.create(with_input(&[asset])).await.unwrap_err(), Error::Precondition { .. }));
+        }
         let error = world.create(with_input(&["projects/other/jobs/j", "nonsense"])).await.unwrap_err().to_string();
         assert_eq!(
             error,
@@ -117,8 +152,14 @@ on_both! {
         let artifact = "projects/default/datasets/job-artifacts/sessions/maker-1".to_owned();
         let outputs = BTreeMap::from([("artifact".to_owned(), artifact.clone())]);
         world.finish("w", JobFinish { outputs, ..success(&lease) }).await.unwrap();
-        let job = world.create(with_input(&[maker])).await.unwrap();
-        assert_eq!(job.inputs[0].pinned, [artifact]);
+        world.metadata.sessions.lock().insert(artifact.clone(), SessionState::Completed);
+        // The job has ended, but the pipelines have not yet: that is waited for.
+        let pipelines = async {
+            world.metadata.asked("GetSession", 1).await;
+            world.metadata.sessions.lock().insert(artifact.clone(), SessionState::Failed);
+        };
+        let (job, ()) = futures::future::join(world.create(with_input(&[maker])), pipelines).await;
+        assert_eq!(job.unwrap().inputs[0].pinned, [artifact]);
     }
 
     async fn a_job_keeps_the_entrypoint_that_it_was_submitted_with(world: World) {

@@ -15,6 +15,7 @@ use granary_runtime::{
 use http_body_util::{BodyExt as _, Full};
 use parking_lot::Mutex;
 use prost::Message;
+use tokio::sync::{Semaphore, watch};
 use tonic::{Status, body::Body};
 use tower::{Layer as _, util::BoxCloneSyncService};
 
@@ -26,6 +27,10 @@ pub(crate) struct Fake {
     pub(crate) snapshots: Mutex<Vec<String>>,
     /// Snapshots by request.
     pub(crate) frozen: Mutex<BTreeMap<String, String>>,
+    /// The questions that came.
+    asked: watch::Sender<Vec<String>>,
+    /// A method that is answered only as often as there are permits.
+    held: Mutex<Option<(&'static str, Arc<Semaphore>)>>,
 }
 
 /// A way to it.
@@ -35,6 +40,7 @@ pub(crate) fn link(fake: Arc<Fake>, issuer: &Issuer) -> Link {
         async move {
             let method = request.uri().path().rsplit('/').next().unwrap().to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
+            fake.admit(&method).await;
             Ok(fake
                 .answer(&method, &body[5..])
                 .map_or_else(Status::into_http, framed))
@@ -67,6 +73,29 @@ fn decode<M: Message + Default>(body: &[u8]) -> M {
 }
 
 impl Fake {
+    /// Answers a method only as often as the caller gives permits.
+    pub(crate) fn hold(&self, method: &'static str) -> Arc<Semaphore> {
+        let permits = Arc::new(Semaphore::new(0));
+        *self.held.lock() = Some((method, permits.clone()));
+        permits
+    }
+
+    /// Waits until a method was asked for so many times.
+    pub(crate) async fn asked(&self, method: &str, times: usize) {
+        let count = |asked: &Vec<String>| asked.iter().filter(|one| *one == method).count();
+        let mut asked = self.asked.subscribe();
+        asked.wait_for(|asked| count(asked) >= times).await.unwrap();
+    }
+
+    async fn admit(&self, method: &str) {
+        self.asked
+            .send_modify(|asked| asked.push(method.to_owned()));
+        let held = self.held.lock().clone();
+        if let Some((_, permits)) = held.filter(|(held, _)| *held == method) {
+            permits.acquire().await.unwrap().forget();
+        }
+    }
+
     fn answer(&self, method: &str, body: &[u8]) -> Result<Vec<u8>, Status> {
         let missing = |name: &str| to_status(Error::not_found(name));
         match method {
@@ -105,7 +134,9 @@ impl Fake {
                     .get(&name)
                     .copied()
                     .ok_or_else(|| missing(&name))?;
+                let dataset = name.split_once("/assets/").unwrap().0;
                 Ok(Asset {
+                    session: format!("{dataset}/sessions/s"),
                     name,
                     state: state.into(),
                     ..Asset::default()
