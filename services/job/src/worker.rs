@@ -1,6 +1,6 @@
-//! Workers: who there is, and when they were last heard of.
+//! Workers: who there is, whose they are, and when they were last heard of.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use granary_core::{Error, Result, clock, error::Violations, name::WorkerName, page};
 use granary_proto::{
@@ -18,14 +18,30 @@ use crate::{
     store::{jobs::Fit, workers as store},
 };
 
-/// When registered workers were last written to the database: not each call is worth a write.
-#[derive(Debug, Default)]
-pub(crate) struct Heartbeats(Mutex<HashMap<String, i64>>);
+/// After so long without a word, a worker's name may be taken by another subject: 24 hours, in microseconds.
+const ABANDONED: i64 = 24 * 3600 * 1_000_000;
 
-/// Announces a worker, or its restart.
+/// When registered workers were last written to the database, and whose they are: not each call is worth a statement.
+#[derive(Debug, Default)]
+pub(crate) struct Heartbeats(Mutex<HashMap<String, Heard>>);
+
+#[derive(Debug)]
+struct Heard {
+    at: i64,
+    subject: Arc<str>,
+}
+
+impl Heartbeats {
+    fn note(&self, worker: String, at: i64, subject: Arc<str>) {
+        self.0.lock().insert(worker, Heard { at, subject });
+    }
+}
+
+/// Announces a worker of a token's subject, or its restart. Fails if the name is that of another subject's worker.
 pub(crate) async fn register(
     core: &Core,
     heartbeats: &Heartbeats,
+    subject: Arc<str>,
     worker: Worker,
 ) -> Result<Worker> {
     let name = WorkerName::parse(&worker.name).map_err(|error| error.within("worker.name"))?;
@@ -36,28 +52,56 @@ pub(crate) async fn register(
     let resources = resources::merge(Some(&offered), None);
     let row = store::Row {
         name: name.worker.clone(),
+        subject: subject.to_string(),
         resources: resources.encode_to_vec(),
         heartbeat: core.now(),
     };
-    expire::restarted(core, &row).await?;
-    heartbeats.0.lock().insert(name.worker, row.heartbeat);
+    let tx = core.db.begin().await?;
+    let registered = store::put(&tx, &row, row.heartbeat.saturating_sub(ABANDONED)).await?;
+    db::commit(tx).await?;
+    if !registered {
+        return Err(anothers(&name));
+    }
+    expire::restarted(core, &row.name).await?;
+    heartbeats.note(name.worker, row.heartbeat, subject);
     shown(row)
 }
 
-/// Notes that a worker was heard of. Fails if it is not registered.
-pub(crate) async fn heard(core: &Core, heartbeats: &Heartbeats, name: &WorkerName) -> Result<()> {
+/// Notes that a worker was heard of. Fails if it is not registered, or not by this subject.
+pub(crate) async fn heard(
+    core: &Core,
+    heartbeats: &Heartbeats,
+    name: &WorkerName,
+    subject: Arc<str>,
+) -> Result<()> {
     let now = core.now();
-    let fresh = |seen: &i64| now.saturating_sub(*seen) < core.lease_micros() / 3;
+    let fresh = |heard: &Heard| {
+        heard.subject == subject && now.saturating_sub(heard.at) < core.lease_micros() / 3
+    };
     if heartbeats.0.lock().get(&name.worker).is_some_and(fresh) {
         return Ok(());
     }
     let tx = core.db.begin().await?;
-    if !store::touch(&tx, &name.worker, now).await? {
+    let touched = store::touch(&tx, &name.worker, &subject, now).await?;
+    let there = touched || store::is_there(&tx, &name.worker).await?;
+    db::commit(tx).await?;
+    if !there {
         return Err(Error::not_found(format!("{name} (register it first)")));
     }
-    db::commit(tx).await?;
-    heartbeats.0.lock().insert(name.worker.clone(), now);
+    if !touched {
+        return Err(anothers(name));
+    }
+    heartbeats.note(name.worker.clone(), now, subject);
     Ok(())
+}
+
+fn anothers(name: &WorkerName) -> Error {
+    Error::Denied {
+        reason: format!(
+            "{name} was registered with a token of another subject: choose another name, or use a token of that subject; \
+             a name is free again 24 h after its worker was last heard of"
+        ),
+    }
 }
 
 /// What a worker asks for.
@@ -68,9 +112,10 @@ pub(crate) fn fit(name: &WorkerName, request: &AcquireJobsRequest) -> Result<Fit
             format!("expected 1 to 1000, got {}", request.max_jobs),
         ));
     }
-    let free: Resources = resources::merge(request.free.as_ref(), None);
+    // What is given is meant as it is: a worker that has nothing left says 0.
+    let free = request.free.unwrap_or_else(|| resources::merge(None, None));
     if !(0.0..=f64::MAX).contains(&free.cpus) || free.memory_bytes < 0 || free.gpus < 0 {
-        return Err(Error::invalid("free", "expected no negative amounts"));
+        return Err(Error::invalid("free", "expected amounts of 0 or more"));
     }
     Ok(Fit {
         worker: name.worker.clone(),
@@ -110,4 +155,53 @@ fn shown(row: store::Row) -> Result<Worker> {
         resources: Some(resources),
         heartbeat_time: Some(convert::timestamp(clock::from_micros(row.heartbeat))),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn free(free: Option<Resources>) -> Result<Fit> {
+        let request = AcquireJobsRequest {
+            name: "workers/w".into(),
+            max_jobs: 1,
+            free,
+            wait: None,
+        };
+        fit(&WorkerName::new("w").unwrap(), &request)
+    }
+
+    #[test]
+    fn nothing_free_is_nothing_and_only_what_is_not_said_has_defaults() {
+        let none = free(Some(Resources::default())).unwrap();
+        assert_eq!((none.memory, none.cpus, none.gpus), (0, 0.0, 0));
+        let unsaid = free(None).unwrap();
+        assert_eq!((unsaid.memory, unsaid.cpus, unsaid.gpus), (1 << 30, 1.0, 0));
+    }
+
+    #[test]
+    fn amounts_that_cannot_be_are_refused() {
+        let wrong = [
+            Resources {
+                cpus: -1.0,
+                ..Resources::default()
+            },
+            Resources {
+                cpus: f64::NAN,
+                ..Resources::default()
+            },
+            Resources {
+                memory_bytes: -1,
+                ..Resources::default()
+            },
+            Resources {
+                gpus: -1,
+                ..Resources::default()
+            },
+        ];
+        for amounts in wrong {
+            let error = free(Some(amounts)).unwrap_err();
+            assert_eq!(error.to_string(), "free: expected amounts of 0 or more");
+        }
+    }
 }

@@ -7,17 +7,23 @@ use granary_proto::{
     convert,
     job::v1::{
         AcquireJobsRequest, AcquireJobsResponse, BatchFinishJobsRequest, BatchFinishJobsResponse,
-        BatchReportJobsRequest, BatchReportJobsResponse, JobFinishResult, JobReportResult,
-        JobState, ListWorkersRequest, ListWorkersResponse, RegisterWorkerRequest, Worker,
-        worker_service_server::WorkerService,
+        BatchReportJobsRequest, BatchReportJobsResponse, JobFinish, JobFinishResult, JobReport,
+        JobReportResult, JobState, ListWorkersRequest, ListWorkersResponse, RegisterWorkerRequest,
+        Worker, worker_service_server::WorkerService,
     },
 };
-use granary_runtime::rpc::{batch_size, required, to_item, to_status};
+use granary_runtime::rpc::{batch_size, principal, required, to_item, to_status};
 use tonic::{Request, Response, Status};
 
+use super::batch;
 use crate::{
     Inner,
-    queue::{acquire, finish::Finish, report::Report},
+    queue::{
+        acquire,
+        finish::Finish,
+        report::{Answer, Report},
+    },
+    state::State,
     worker,
 };
 
@@ -26,14 +32,18 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Workers(pub Arc<Inner>);
 
 impl Workers {
-    async fn caller(&self, name: &str) -> Result<WorkerName> {
+    async fn caller(&self, subject: Arc<str>, name: &str) -> Result<WorkerName> {
         let name = WorkerName::parse(name).map_err(|error| error.within("name"))?;
-        worker::heard(&self.0.core, &self.0.heartbeats, &name).await?;
+        worker::heard(&self.0.core, &self.0.heartbeats, &name, subject).await?;
         Ok(name)
     }
 
-    async fn acquire(&self, request: AcquireJobsRequest) -> Result<AcquireJobsResponse> {
-        let name = self.caller(&request.name).await?;
+    async fn acquire(
+        &self,
+        subject: Arc<str>,
+        request: AcquireJobsRequest,
+    ) -> Result<AcquireJobsResponse> {
+        let name = self.caller(subject, &request.name).await?;
         let fit = worker::fit(&name, &request)?;
         let wait = convert::duration("wait", request.wait.unwrap_or_default())?;
         if wait > MAX_WAIT {
@@ -51,102 +61,68 @@ impl Workers {
         })
     }
 
-    async fn report(&self, request: BatchReportJobsRequest) -> Result<BatchReportJobsResponse> {
-        let name = self.caller(&request.name).await?;
+    async fn report(
+        &self,
+        subject: Arc<str>,
+        request: BatchReportJobsRequest,
+    ) -> Result<BatchReportJobsResponse> {
+        let name = self.caller(subject, &request.name).await?;
         if request.reports.is_empty() {
             return Ok(BatchReportJobsResponse::default());
         }
         batch_size("reports", request.reports.len())?;
-        let jobs: Vec<String> = request
-            .reports
-            .iter()
-            .map(|report| report.job.clone())
-            .collect();
-        let (good, places) = parse(request.reports, "reports", Report::parse);
-        let mut answers = if good.is_empty() {
-            Vec::new()
-        } else {
-            self.0.report.call((name.worker, good)).await?
-        }
-        .into_iter();
-        let results = jobs.into_iter().zip(places).map(|(job, place)| {
-            match place.and_then(|()| answers.next().unwrap_or_else(|| Err(missing()))) {
-                Ok(answer) => JobReportResult {
-                    job,
-                    cancel: answer.cancel,
-                    expire_time: Some(convert::timestamp(clock::from_micros(answer.expires))),
-                    error: None,
-                },
-                Err(error) => JobReportResult {
-                    job,
-                    error: Some(to_item(error)),
-                    ..JobReportResult::default()
-                },
-            }
-        });
+        let take = |reports| self.0.report.call((name.worker, reports));
+        let job = |report: &JobReport| report.job.clone();
+        let results = batch::each("reports", request.reports, job, Report::parse, take).await?;
         Ok(BatchReportJobsResponse {
-            results: results.collect(),
+            results: results.into_iter().map(reported).collect(),
         })
     }
 
-    async fn finish(&self, request: BatchFinishJobsRequest) -> Result<BatchFinishJobsResponse> {
-        let name = self.caller(&request.name).await?;
+    async fn finish(
+        &self,
+        subject: Arc<str>,
+        request: BatchFinishJobsRequest,
+    ) -> Result<BatchFinishJobsResponse> {
+        let name = self.caller(subject, &request.name).await?;
         batch_size("finishes", request.finishes.len())?;
-        let jobs: Vec<String> = request
-            .finishes
-            .iter()
-            .map(|finish| finish.job.clone())
-            .collect();
-        let (good, places) = parse(request.finishes, "finishes", Finish::parse);
-        let mut answers = if good.is_empty() {
-            Vec::new()
-        } else {
-            self.0.finish.call((name.worker, good)).await?
-        }
-        .into_iter();
-        let results = jobs.into_iter().zip(places).map(|(job, place)| {
-            match place.and_then(|()| answers.next().unwrap_or_else(|| Err(missing()))) {
-                Ok(state) => JobFinishResult {
-                    job,
-                    state: JobState::from(state).into(),
-                    error: None,
-                },
-                Err(error) => JobFinishResult {
-                    job,
-                    error: Some(to_item(error)),
-                    ..JobFinishResult::default()
-                },
-            }
-        });
+        let take = |finishes| self.0.finish.call((name.worker, finishes));
+        let job = |finish: &JobFinish| finish.job.clone();
+        let results = batch::each("finishes", request.finishes, job, Finish::parse, take).await?;
         Ok(BatchFinishJobsResponse {
-            results: results.collect(),
+            results: results.into_iter().map(finished).collect(),
         })
     }
 }
 
-/// The items that are right, and for each item whether it is: one that is wrong must not stop the others.
-fn parse<I, O>(
-    items: Vec<I>,
-    field: &str,
-    one: impl Fn(I) -> Result<O>,
-) -> (Vec<O>, Vec<Result<()>>) {
-    let mut good = Vec::with_capacity(items.len());
-    let places = items
-        .into_iter()
-        .enumerate()
-        .map(|(i, item)| {
-            one(item)
-                .map(|item| good.push(item))
-                .map_err(|error| error.within(&format!("{field}[{i}]")))
-        })
-        .collect();
-    (good, places)
+fn reported((job, result): (String, Result<Answer>)) -> JobReportResult {
+    match result {
+        Ok(answer) => JobReportResult {
+            job,
+            cancel: answer.cancel,
+            expire_time: Some(convert::timestamp(clock::from_micros(answer.expires))),
+            error: None,
+        },
+        Err(error) => JobReportResult {
+            job,
+            error: Some(to_item(error)),
+            ..JobReportResult::default()
+        },
+    }
 }
 
-fn missing() -> Error {
-    Error::Internal {
-        context: "answering a batch".into(),
-        cause: None,
+fn finished((job, result): (String, Result<State>)) -> JobFinishResult {
+    match result {
+        Ok(state) => JobFinishResult {
+            job,
+            state: JobState::from(state).into(),
+            error: None,
+        },
+        Err(error) => JobFinishResult {
+            job,
+            error: Some(to_item(error)),
+            ..JobFinishResult::default()
+        },
     }
 }
 
@@ -156,8 +132,9 @@ impl WorkerService for Workers {
         &self,
         request: Request<RegisterWorkerRequest>,
     ) -> Result<Response<Worker>, Status> {
+        let subject = principal(&request)?.subject;
         let asked = required("worker", request.into_inner().worker).map_err(to_status)?;
-        let registered = worker::register(&self.0.core, &self.0.heartbeats, asked)
+        let registered = worker::register(&self.0.core, &self.0.heartbeats, subject, asked)
             .await
             .map_err(to_status)?;
         Ok(Response::new(registered))
@@ -182,7 +159,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<AcquireJobsRequest>,
     ) -> Result<Response<AcquireJobsResponse>, Status> {
-        self.acquire(request.into_inner())
+        let subject = principal(&request)?.subject;
+        self.acquire(subject, request.into_inner())
             .await
             .map(Response::new)
             .map_err(to_status)
@@ -192,7 +170,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<BatchReportJobsRequest>,
     ) -> Result<Response<BatchReportJobsResponse>, Status> {
-        self.report(request.into_inner())
+        let subject = principal(&request)?.subject;
+        self.report(subject, request.into_inner())
             .await
             .map(Response::new)
             .map_err(to_status)
@@ -202,7 +181,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<BatchFinishJobsRequest>,
     ) -> Result<Response<BatchFinishJobsResponse>, Status> {
-        self.finish(request.into_inner())
+        let subject = principal(&request)?.subject;
+        self.finish(subject, request.into_inner())
             .await
             .map(Response::new)
             .map_err(to_status)

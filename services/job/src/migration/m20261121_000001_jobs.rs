@@ -79,7 +79,12 @@ const TABLES: &[&str] = &[
         data {bytes} NOT NULL,
         PRIMARY KEY (job, attempt, start)
     )",
-    "CREATE TABLE workers (name {text} PRIMARY KEY, resources {bytes} NOT NULL, heartbeat BIGINT NOT NULL)",
+    "CREATE TABLE workers (
+        name {text} PRIMARY KEY,
+        subject {text} NOT NULL,
+        resources {bytes} NOT NULL,
+        heartbeat BIGINT NOT NULL
+    )",
 ];
 
 #[async_trait]

@@ -13,11 +13,11 @@ use crate::{
     store::{
         attempts,
         jobs::{self as store, Row},
-        workers,
     },
 };
 
 const AT_ONCE: i64 = 500;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Takes the jobs back whose lease has ended.
 pub(crate) async fn tick(core: &Core) -> Result<()> {
@@ -44,14 +44,11 @@ pub(crate) async fn tick(core: &Core) -> Result<()> {
     Ok(())
 }
 
-/// Notes a worker, and takes back what its earlier incarnation held.
-pub(crate) async fn restarted(core: &Core, worker: &workers::Row) -> Result<()> {
-    let tx = core.db.begin().await?;
-    workers::put(&tx, worker).await?;
-    db::commit(tx).await?;
+/// Takes back what the earlier incarnation of a worker held.
+pub(crate) async fn restarted(core: &Core, worker: &str) -> Result<()> {
     loop {
         let tx = core.db.begin().await?;
-        let rows = store::lock_held_by(&tx, &worker.name, AT_ONCE).await?;
+        let rows = store::lock_held_by(&tx, worker, AT_ONCE).await?;
         if rows.is_empty() {
             return db::commit(tx).await;
         }
@@ -97,31 +94,66 @@ async fn give_back(
 
 /// Ticks when the next lease ends. A new lease ends no earlier than a lease from now, so that nobody need say when one was given.
 pub(crate) async fn watch(core: &Core) {
+    let mut ticked = Ok(());
     loop {
-        let pause = match until_next(core).await {
-            Ok(pause) => pause,
-            Err(error) => {
-                tracing::warn!(%error, "cannot look for leases that end");
-                core.lease / 4
-            }
+        let now = core.now();
+        let next = match ticked {
+            Ok(()) => store::next_deadline(core.db.reader(), now).await,
+            Err(error) => Err(error),
         };
+        if let Err(error) = &next {
+            tracing::warn!(%error, "cannot take jobs back whose leases have ended: will try again");
+        }
+        let failed = next.is_err();
+        ticked = Ok(());
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = core.hub.earlier_deadline() => continue,
+            () = tokio::time::sleep(pause(next, now, core.lease)) => {}
+            () = core.hub.earlier_deadline(), if !failed => continue,
             () = core.stopping.cancelled() => return,
         }
-        if let Err(error) = tick(core).await {
-            tracing::warn!(%error, "cannot take jobs back");
-        }
+        ticked = tick(core).await;
     }
 }
 
-async fn until_next(core: &Core) -> Result<Duration> {
-    let now = core.now();
-    let next = store::next_deadline(core.db.reader(), now).await?;
-    let left = next.map_or(micros(core.lease), |at| {
-        at.saturating_sub(now).clamp(0, micros(core.lease))
-    });
+/// How long to wait with what is next at a time, or after what has failed.
+fn pause(next: Result<Option<i64>>, now: i64, lease: Duration) -> Duration {
+    let left = match next {
+        Ok(next) => next.map_or(micros(lease), |at| at.saturating_sub(now)),
+        // What is due stays due while it cannot be taken back.
+        Err(_) => micros(lease / 4),
+    };
+    let left = Duration::from_micros(u64::try_from(left).unwrap_or(0));
     // A clock that stands still must not make this spin.
-    Ok(Duration::from_micros(u64::try_from(left).unwrap_or(0)).max(Duration::from_millis(10)))
+    left.clamp(SHORTEST_PAUSE, lease.max(SHORTEST_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use granary_core::Error;
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn it_wakes_when_the_next_lease_ends_and_at_least_once_a_lease() {
+        let pause = |next| pause(Ok(next), 1_000_000, LEASE);
+        assert_eq!(pause(Some(3_000_000)), Duration::from_secs(2));
+        for (next, expected) in [
+            (None, LEASE),
+            (Some(i64::MAX), LEASE),
+            (Some(1), SHORTEST_PAUSE),
+        ] {
+            assert_eq!(pause(next), expected, "{next:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_failure_it_waits_however_much_is_due() {
+        let error = Error::Unavailable {
+            reason: "the disk is full".into(),
+            cause: None,
+        };
+        assert_eq!(pause(Err(error), 0, LEASE), LEASE / 4);
+    }
 }

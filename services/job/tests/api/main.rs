@@ -13,5 +13,6 @@ mod create;
 mod leases;
 mod logs;
 mod metadata;
+mod owners;
 mod queue;
 mod world;

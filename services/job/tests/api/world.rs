@@ -41,6 +41,7 @@ pub(crate) struct World {
     database: DatabaseUrl,
     people: Link,
     workers: Link,
+    strangers: Link,
     issuer: Issuer,
     tasks: Tasks,
     _folder: Option<TempDir>,
@@ -112,7 +113,7 @@ impl World {
             lease: LEASE,
         };
         let jobs = options.build(&tasks, link.clone(), link).await.unwrap();
-        let (people, workers) = links(&jobs, &issuer);
+        let [people, workers, strangers] = links(&jobs, &issuer);
         Self {
             jobs,
             clock,
@@ -120,6 +121,7 @@ impl World {
             database,
             people,
             workers,
+            strangers,
             issuer,
             tasks,
             _folder: folder,
@@ -140,7 +142,7 @@ impl World {
             .build(&self.tasks, link.clone(), link)
             .await
             .unwrap();
-        (self.people, self.workers) = links(&self.jobs, &self.issuer);
+        [self.people, self.workers, self.strangers] = links(&self.jobs, &self.issuer);
         self
     }
 
@@ -154,6 +156,11 @@ impl World {
 
     pub(crate) fn workers(&self) -> WorkerServiceClient<Link> {
         WorkerServiceClient::new(self.workers.clone())
+    }
+
+    /// The same, with a token of another subject.
+    pub(crate) fn strangers(&self) -> WorkerServiceClient<Link> {
+        WorkerServiceClient::new(self.strangers.clone())
     }
 
     pub(crate) fn people_of_workers(&self) -> WorkerServiceClient<Link> {
@@ -211,15 +218,8 @@ impl World {
     }
 
     pub(crate) async fn register(&self, id: &str) {
-        let worker = Worker {
-            name: format!("workers/{id}"),
-            resources: Some(plenty()),
-            heartbeat_time: None,
-        };
         self.workers()
-            .register_worker(RegisterWorkerRequest {
-                worker: Some(worker),
-            })
+            .register_worker(registration(id))
             .await
             .unwrap();
     }
@@ -318,7 +318,7 @@ impl World {
     }
 }
 
-fn links(jobs: &Jobs, issuer: &Issuer) -> (Link, Link) {
+fn links(jobs: &Jobs, issuer: &Issuer) -> [Link; 3] {
     let mut routes = Routes::builder();
     jobs.mount(&mut routes);
     let served = protect(routes.routes(), &AuthLayer::new(issuer.verifier()));
@@ -328,10 +328,21 @@ fn links(jobs: &Jobs, issuer: &Issuer) -> (Link, Link) {
             TokenSource::renewed(issuer.clone(), subject, role),
         )
     };
-    (
+    [
         link("user:ada", Role::Administrator),
         link("worker:w", Role::Worker),
-    )
+        link("worker:stranger", Role::Worker),
+    ]
+}
+
+pub(crate) fn registration(id: &str) -> RegisterWorkerRequest {
+    RegisterWorkerRequest {
+        worker: Some(Worker {
+            name: format!("workers/{id}"),
+            resources: Some(plenty()),
+            heartbeat_time: None,
+        }),
+    }
 }
 
 pub(crate) fn plenty() -> Resources {
