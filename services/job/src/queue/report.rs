@@ -186,7 +186,7 @@ async fn append(
     pieces: Vec<Piece>,
 ) -> Result<()> {
     let written: BTreeSet<i64> = pieces.iter().map(|piece| piece.job).collect();
-    logs::append(tx, pieces).await?;
+    logs::append(tx, &pieces).await?;
     let slack = i64::try_from(MAX_PIECE).unwrap_or(i64::MAX);
     for row in rows.iter().filter(|row| written.contains(&row.seq)) {
         // A piece that begins before the cut reaches at most its own length beyond it.

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use granary_core::Result;
-use granary_runtime::db::MAX_VARIABLES;
+use granary_runtime::db::sql::{self, Sql, insert as insert_rows, values};
 use sea_orm::ConnectionTrait;
-
-use super::{Sql, get};
 
 /// An attempt that has ended.
 #[derive(Clone, Debug)]
@@ -22,28 +20,40 @@ pub(crate) struct Ended {
     pub peak: i64,
 }
 
+impl Ended {
+    fn read(row: &mut sql::Row) -> Result<Self> {
+        Ok(Self {
+            job: row.get()?,
+            number: row.get()?,
+            worker: row.get()?,
+            started: row.get()?,
+            finished: row.get()?,
+            failure: row.get()?,
+            message: row.get()?,
+            exit_code: row.get()?,
+            peak: row.get()?,
+        })
+    }
+
+    fn values(&self) -> [sea_orm::Value; 9] {
+        values![
+            self.job,
+            self.number,
+            self.worker.as_str(),
+            self.started,
+            self.finished,
+            self.failure,
+            self.message.as_str(),
+            self.exit_code,
+            self.peak,
+        ]
+    }
+}
+
 /// Records attempts.
 pub(crate) async fn insert(db: &impl ConnectionTrait, attempts: &[Ended]) -> Result<()> {
-    for chunk in attempts.chunks(MAX_VARIABLES / 9) {
-        let mut sql = Sql::new(
-            "INSERT INTO attempts (job, number, worker, started, finished, failure, message, exit_code, peak) VALUES ",
-        );
-        sql.rows(chunk.iter().map(|a| {
-            vec![
-                a.job.into(),
-                a.number.into(),
-                a.worker.clone().into(),
-                a.started.into(),
-                a.finished.into(),
-                a.failure.into(),
-                a.message.clone().into(),
-                a.exit_code.into(),
-                a.peak.into(),
-            ]
-        }));
-        sql.execute(db).await?;
-    }
-    Ok(())
+    let head = "INSERT INTO attempts (job, number, worker, started, finished, failure, message, exit_code, peak) VALUES ";
+    insert_rows(db, head, attempts, Ended::values, "").await
 }
 
 /// The attempts of jobs, in order.
@@ -56,22 +66,12 @@ pub(crate) async fn of(
         return Ok(found);
     }
     let mut sql = Sql::new(
+        db.get_database_backend(),
         "SELECT job, number, worker, started, finished, failure, message, exit_code, peak FROM attempts WHERE job IN (",
     );
-    sql.list(jobs.iter().map(|job| (*job).into()))
+    sql.list(jobs.iter().copied())
         .push(") ORDER BY job, number");
-    for row in sql.all(db).await? {
-        let ended = Ended {
-            job: get(&row, "job")?,
-            number: get(&row, "number")?,
-            worker: get(&row, "worker")?,
-            started: get(&row, "started")?,
-            finished: get(&row, "finished")?,
-            failure: get(&row, "failure")?,
-            message: get(&row, "message")?,
-            exit_code: get(&row, "exit_code")?,
-            peak: get(&row, "peak")?,
-        };
+    for ended in sql.all(db, Ended::read).await? {
         found.entry(ended.job).or_default().push(ended);
     }
     Ok(found)

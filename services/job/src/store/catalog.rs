@@ -1,10 +1,11 @@
 //! The tables of the catalogue.
 
 use granary_core::{Result, name::EntrypointName};
-use granary_runtime::db::MAX_VARIABLES;
-use sea_orm::{ConnectionTrait, QueryResult};
-
-use super::{Sql, get};
+use granary_runtime::db::{
+    MAX_VARIABLES,
+    sql::{self, Sql, insert, values},
+};
+use sea_orm::ConnectionTrait;
 
 /// An entrypoint of the catalogue as it stands.
 #[derive(Clone, Debug)]
@@ -14,11 +15,13 @@ pub(crate) struct Entry {
     pub updated: i64,
 }
 
-fn read(row: &QueryResult) -> Result<Entry> {
+const ENTRIES: &str = "SELECT name, digest, updated FROM entrypoints WHERE name ";
+
+fn read(row: &mut sql::Row) -> Result<Entry> {
     Ok(Entry {
-        name: get(row, "name")?,
-        digest: get(row, "digest")?,
-        updated: get(row, "updated")?,
+        name: row.get()?,
+        digest: row.get()?,
+        updated: row.get()?,
     })
 }
 
@@ -27,9 +30,9 @@ pub(crate) async fn find(
     db: &impl ConnectionTrait,
     name: &EntrypointName,
 ) -> Result<Option<Entry>> {
-    let mut sql = Sql::new("SELECT name, digest, updated FROM entrypoints WHERE name = ");
-    sql.bind(name.to_string());
-    sql.one(db).await?.as_ref().map(read).transpose()
+    let mut sql = Sql::new(db.get_database_backend(), ENTRIES);
+    sql.push("= ").bind(name.to_string());
+    sql.first(db, read).await
 }
 
 /// Entrypoints after `after`, by name; of one application or version, or of all.
@@ -40,8 +43,8 @@ pub(crate) async fn list(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Entry>> {
-    let mut sql = Sql::new("SELECT name, digest, updated FROM entrypoints WHERE name > ");
-    sql.bind(after);
+    let mut sql = Sql::new(db.get_database_backend(), ENTRIES);
+    sql.push("> ").bind(after);
     if let Some(application) = application {
         sql.push(" AND application = ").bind(application);
     }
@@ -49,14 +52,17 @@ pub(crate) async fn list(
         sql.push(" AND version = ").bind(version);
     }
     sql.push(" ORDER BY name LIMIT ").bind(limit);
-    sql.all(db).await?.iter().map(read).collect()
+    sql.all(db, read).await
 }
 
 /// Definitions, by digest.
 pub(crate) async fn definition(db: &impl ConnectionTrait, digest: &str) -> Result<Option<Vec<u8>>> {
-    let mut sql = Sql::new("SELECT body FROM definitions WHERE digest = ");
+    let mut sql = Sql::new(
+        db.get_database_backend(),
+        "SELECT body FROM definitions WHERE digest = ",
+    );
     sql.bind(digest);
-    sql.one(db).await?.map(|row| get(&row, "body")).transpose()
+    sql.first(db, sql::Row::get).await
 }
 
 /// Stores definitions that are not there yet.
@@ -64,17 +70,9 @@ pub(crate) async fn define(
     db: &impl ConnectionTrait,
     definitions: &[(String, Vec<u8>)],
 ) -> Result<()> {
-    for chunk in definitions.chunks(MAX_VARIABLES / 2) {
-        let mut sql = Sql::new("INSERT INTO definitions (digest, body) VALUES ");
-        sql.rows(
-            chunk
-                .iter()
-                .map(|(digest, body)| vec![digest.clone().into(), body.clone().into()]),
-        );
-        sql.push(" ON CONFLICT DO NOTHING");
-        sql.execute(db).await?;
-    }
-    Ok(())
+    let head = "INSERT INTO definitions (digest, body) VALUES ";
+    let row = |(digest, body): &(String, Vec<u8>)| values![digest.as_str(), body.clone()];
+    insert(db, head, definitions, row, " ON CONFLICT DO NOTHING").await
 }
 
 /// Adds entrypoints, or replaces them.
@@ -82,32 +80,30 @@ pub(crate) async fn put(
     db: &impl ConnectionTrait,
     entries: &[(EntrypointName, Entry)],
 ) -> Result<()> {
-    for chunk in entries.chunks(MAX_VARIABLES / 5) {
-        let mut sql = Sql::new(
-            "INSERT INTO entrypoints (name, application, version, digest, updated) VALUES ",
-        );
-        sql.rows(chunk.iter().map(|(name, entry)| {
-            vec![
-                entry.name.clone().into(),
-                name.application.clone().into(),
-                name.version.clone().into(),
-                entry.digest.clone().into(),
-                entry.updated.into(),
-            ]
-        }));
-        sql.push(" ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, updated = excluded.updated");
-        sql.execute(db).await?;
-    }
-    Ok(())
+    let head = "INSERT INTO entrypoints (name, application, version, digest, updated) VALUES ";
+    let row = |(name, entry): &(EntrypointName, Entry)| {
+        values![
+            entry.name.as_str(),
+            name.application.as_str(),
+            name.version.as_str(),
+            entry.digest.as_str(),
+            entry.updated,
+        ]
+    };
+    let replacing =
+        " ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, updated = excluded.updated";
+    insert(db, head, entries, row, replacing).await
 }
 
 /// Removes entrypoints; their definitions stay, for the jobs that have them.
 pub(crate) async fn remove(db: &impl ConnectionTrait, names: &[String]) -> Result<()> {
     for chunk in names.chunks(MAX_VARIABLES) {
-        let mut sql = Sql::new("DELETE FROM entrypoints WHERE name IN (");
-        sql.list(chunk.iter().map(|name| name.clone().into()))
-            .push(")");
-        sql.execute(db).await?;
+        let mut sql = Sql::new(
+            db.get_database_backend(),
+            "DELETE FROM entrypoints WHERE name IN (",
+        );
+        sql.list(chunk.iter().map(String::as_str)).push(")");
+        sql.run(db).await?;
     }
     Ok(())
 }

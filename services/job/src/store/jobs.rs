@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use granary_core::{Result, name::JobName};
-use granary_runtime::db::MAX_VARIABLES;
-use sea_orm::{ConnectionTrait, QueryResult, Value};
+use granary_runtime::db::{
+    MAX_VARIABLES,
+    sql::{self, Sql, values},
+};
+use sea_orm::{ConnectionTrait, Value};
 
-use super::{Sql, get, locking};
 use crate::state::State;
 
 /// What of a job changes while it lives, and what is needed to change it. Times are in microseconds since 1970.
@@ -42,36 +44,61 @@ pub(crate) struct Row {
     pub spec: Vec<u8>,
 }
 
-const COLUMNS: &str = "seq, project, job, definition, state, cancel, lease, attempt, faults, worker, avoid, ready, expires, \
+const SELECT: &str = "SELECT seq, project, job, definition, state, cancel, lease, attempt, faults, worker, avoid, ready, expires, \
      acquired, started, finished, log_end, outputs, created";
+const WITH_SPEC: &str = ", spec FROM jobs WHERE ";
 
 impl Row {
-    fn read(row: &QueryResult, with_spec: bool) -> Result<Self> {
+    fn read(row: &mut sql::Row) -> Result<Self> {
         Ok(Self {
-            seq: get(row, "seq")?,
-            name: JobName::new(get::<String>(row, "project")?, get::<String>(row, "job")?)?,
-            definition: get(row, "definition")?,
-            state: State::from_stored(get(row, "state")?)?,
-            cancel: get::<i64>(row, "cancel")? != 0,
-            lease: get(row, "lease")?,
-            attempt: get(row, "attempt")?,
-            faults: get(row, "faults")?,
-            worker: get(row, "worker")?,
-            avoid: get(row, "avoid")?,
-            ready: get(row, "ready")?,
-            expires: get(row, "expires")?,
-            acquired: get(row, "acquired")?,
-            started: get(row, "started")?,
-            finished: get(row, "finished")?,
-            log_end: get(row, "log_end")?,
-            outputs: get(row, "outputs")?,
-            created: get(row, "created")?,
-            spec: if with_spec {
-                get(row, "spec")?
-            } else {
-                Vec::new()
-            },
+            seq: row.get()?,
+            name: JobName::new(row.get::<String>()?, row.get::<String>()?)?,
+            definition: row.get()?,
+            state: State::from_stored(row.get()?)?,
+            cancel: row.get::<i64>()? != 0,
+            lease: row.get()?,
+            attempt: row.get()?,
+            faults: row.get()?,
+            worker: row.get()?,
+            avoid: row.get()?,
+            ready: row.get()?,
+            expires: row.get()?,
+            acquired: row.get()?,
+            started: row.get()?,
+            finished: row.get()?,
+            log_end: row.get()?,
+            outputs: row.get()?,
+            created: row.get()?,
+            spec: Vec::new(),
         })
+    }
+
+    fn read_with_spec(row: &mut sql::Row) -> Result<Self> {
+        let job = Self::read(row)?;
+        Ok(Self {
+            spec: row.get()?,
+            ..job
+        })
+    }
+
+    /// What [`save`] writes, after the key.
+    fn changeable(&self) -> [Value; 14] {
+        values![
+            self.seq,
+            self.state.stored(),
+            i64::from(self.cancel),
+            self.lease,
+            self.faults,
+            self.worker.clone(),
+            self.avoid.clone(),
+            self.ready,
+            self.expires,
+            self.acquired,
+            self.started,
+            self.finished,
+            self.log_end,
+            self.outputs.clone(),
+        ]
     }
 }
 
@@ -93,50 +120,44 @@ pub(crate) struct New {
 /// Inserts jobs; the names of those that were not there yet, by name or by request.
 pub(crate) async fn insert(db: &impl ConnectionTrait, jobs: &[New]) -> Result<BTreeSet<JobName>> {
     let mut inserted = BTreeSet::new();
+    let columns = |job: &New| -> [Value; 13] {
+        values![
+            job.name.project.as_str(),
+            job.name.job.as_str(),
+            job.request.clone(),
+            job.entrypoint.as_str(),
+            job.definition.as_str(),
+            job.spec.clone(),
+            job.priority,
+            job.memory,
+            job.cpus,
+            job.gpus,
+            job.created,
+            State::Queued.stored(),
+            Vec::<u8>::new(),
+        ]
+    };
     for chunk in jobs.chunks(MAX_VARIABLES / 13) {
         let mut sql = Sql::new(
+            db.get_database_backend(),
             "INSERT INTO jobs (project, job, request, entrypoint, definition, spec, priority, memory, cpus, gpus, created, state, outputs) VALUES ",
         );
-        sql.rows(chunk.iter().map(|job| {
-            vec![
-                job.name.project.clone().into(),
-                job.name.job.clone().into(),
-                job.request.clone().into(),
-                job.entrypoint.clone().into(),
-                job.definition.clone().into(),
-                job.spec.clone().into(),
-                job.priority.into(),
-                job.memory.into(),
-                job.cpus.into(),
-                job.gpus.into(),
-                job.created.into(),
-                State::Queued.stored().into(),
-                Vec::<u8>::new().into(),
-            ]
-        }));
-        sql.push(" ON CONFLICT DO NOTHING RETURNING project, job");
-        for row in sql.all(db).await? {
-            inserted.insert(JobName::new(
-                get::<String>(&row, "project")?,
-                get::<String>(&row, "job")?,
-            )?);
-        }
+        sql.tuples(chunk, columns)
+            .push(" ON CONFLICT DO NOTHING RETURNING project, job");
+        let name = |row: &mut sql::Row| JobName::new(row.get::<String>()?, row.get::<String>()?);
+        inserted.extend(sql.all(db, name).await?);
     }
     Ok(inserted)
 }
 
 /// One job, with its spec.
 pub(crate) async fn find(db: &impl ConnectionTrait, name: &JobName) -> Result<Option<Row>> {
-    let mut sql = Sql::new(&format!(
-        "SELECT {COLUMNS}, spec FROM jobs WHERE project = "
-    ));
-    sql.bind(name.project.clone())
-        .push(" AND job = ")
-        .bind(name.job.clone());
-    sql.one(db)
-        .await?
-        .map(|row| Row::read(&row, true))
-        .transpose()
+    let mut sql = Sql::new(db.get_database_backend(), SELECT);
+    sql.push(WITH_SPEC)
+        .push("project = ")
+        .bind(name.project.as_str());
+    sql.push(" AND job = ").bind(name.job.as_str());
+    sql.first(db, Row::read_with_spec).await
 }
 
 /// The job that a request made, with its spec.
@@ -145,14 +166,10 @@ pub(crate) async fn find_request(
     project: &str,
     request: &str,
 ) -> Result<Option<Row>> {
-    let mut sql = Sql::new(&format!(
-        "SELECT {COLUMNS}, spec FROM jobs WHERE project = "
-    ));
-    sql.bind(project).push(" AND request = ").bind(request);
-    sql.one(db)
-        .await?
-        .map(|row| Row::read(&row, true))
-        .transpose()
+    let mut sql = Sql::new(db.get_database_backend(), SELECT);
+    sql.push(WITH_SPEC).push("project = ").bind(project);
+    sql.push(" AND request = ").bind(request);
+    sql.first(db, Row::read_with_spec).await
 }
 
 /// Jobs of a project before `before`, the newest first, with their specs.
@@ -163,20 +180,14 @@ pub(crate) async fn list(
     before: Option<i64>,
     limit: usize,
 ) -> Result<Vec<Row>> {
-    let mut sql = Sql::new(&format!(
-        "SELECT {COLUMNS}, spec FROM jobs WHERE project = "
-    ));
-    sql.bind(project);
+    let mut sql = Sql::new(db.get_database_backend(), SELECT);
+    sql.push(WITH_SPEC).push("project = ").bind(project);
     if let Some(state) = state {
         sql.push(" AND state = ").bind(state.stored());
     }
     sql.push(" AND seq < ").bind(before.unwrap_or(i64::MAX));
     sql.push(" ORDER BY seq DESC LIMIT ").bind(limit as i64);
-    sql.all(db)
-        .await?
-        .iter()
-        .map(|row| Row::read(row, true))
-        .collect()
+    sql.all(db, Row::read_with_spec).await
 }
 
 /// Locks jobs for a change, by name, without their specs.
@@ -186,21 +197,15 @@ pub(crate) async fn lock(
 ) -> Result<BTreeMap<JobName, Row>> {
     let mut found = BTreeMap::new();
     let names: Vec<_> = names.iter().collect();
-    for chunk in names.chunks(MAX_VARIABLES / 2) {
-        let mut sql = Sql::new("WITH wanted (p, j) AS (VALUES ");
-        sql.rows(
-            chunk
-                .iter()
-                .map(|name| vec![name.project.clone().into(), name.job.clone().into()]),
-        );
-        sql.push(&format!(
-            ") SELECT {COLUMNS} FROM wanted CROSS JOIN jobs WHERE project = p AND job = j{}",
-            locking(db, " FOR UPDATE OF jobs")
-        ));
-        for row in sql.all(db).await? {
-            let row = Row::read(&row, false)?;
-            found.insert(row.name.clone(), row);
-        }
+    for chunk in names.chunks(MAX_VARIABLES / 4) {
+        let mut sql = Sql::new(db.get_database_backend(), SELECT);
+        sql.given(chunk, |name| {
+            values![name.project.as_str(), name.job.as_str()]
+        })
+        .push("jobs WHERE project = v.column1 AND job = v.column2")
+        .lock(" FOR UPDATE OF jobs");
+        let rows = sql.all(db, Row::read).await?;
+        found.extend(rows.into_iter().map(|row| (row.name.clone(), row)));
     }
     Ok(found)
 }
@@ -223,29 +228,25 @@ pub(crate) async fn lock_next(
     now: i64,
     patience: i64,
 ) -> Result<Vec<Row>> {
-    let mut sql = Sql::new(&format!(
-        "SELECT {COLUMNS}, spec FROM jobs WHERE state = 1 AND ready <= "
-    ));
-    sql.bind(now);
+    let mut sql = Sql::new(db.get_database_backend(), SELECT);
+    sql.push(WITH_SPEC)
+        .push("state = 1 AND ready <= ")
+        .bind(now);
     sql.push(" AND memory <= ").bind(fit.memory);
     sql.push(" AND cpus <= ").bind(fit.cpus);
     sql.push(" AND gpus <= ").bind(fit.gpus);
     sql.push(" AND (avoid IS NULL OR avoid <> ")
-        .bind(fit.worker.clone());
+        .bind(fit.worker.as_str());
     sql.push(" OR ready <= ").bind(now - patience);
     sql.push(" OR NOT EXISTS (SELECT 1 FROM workers WHERE name <> ")
-        .bind(fit.worker.clone());
+        .bind(fit.worker.as_str());
     sql.push(" AND heartbeat > ")
         .bind(now - patience)
         .push("))");
     sql.push(" ORDER BY priority DESC, seq LIMIT ")
         .bind(fit.limit);
-    sql.push(locking(db, " FOR UPDATE SKIP LOCKED"));
-    sql.all(db)
-        .await?
-        .iter()
-        .map(|row| Row::read(row, true))
-        .collect()
+    sql.lock(" FOR UPDATE SKIP LOCKED");
+    sql.all(db, Row::read_with_spec).await
 }
 
 /// Gives queued jobs, which must be locked, to a worker.
@@ -258,6 +259,7 @@ pub(crate) async fn assign(
 ) -> Result<()> {
     for chunk in seqs.chunks(MAX_VARIABLES / 2) {
         let mut sql = Sql::new(
+            db.get_database_backend(),
             "UPDATE jobs SET lease = lease + 1, attempt = attempt + 1, avoid = NULL, ready = 0, log_end = 0, state = ",
         );
         sql.bind(State::Assigned.stored());
@@ -265,9 +267,9 @@ pub(crate) async fn assign(
         sql.push(", acquired = ").bind(now);
         sql.push(", expires = ").bind(expires);
         sql.push(" WHERE seq IN (")
-            .list(chunk.iter().map(|seq| (*seq).into()))
+            .list(chunk.iter().copied())
             .push(")");
-        sql.execute(db).await?;
+        sql.run(db).await?;
     }
     Ok(())
 }
@@ -275,35 +277,18 @@ pub(crate) async fn assign(
 /// Writes back jobs that were locked.
 pub(crate) async fn save(db: &impl ConnectionTrait, rows: &[&Row]) -> Result<()> {
     for chunk in rows.chunks(MAX_VARIABLES / 14) {
-        let mut sql =
-            Sql::new("WITH changed (k, a, b, c, d, e, f, g, h, i, j, l, m, n) AS (VALUES ");
-        sql.rows(chunk.iter().map(|row| values(row)));
+        let mut sql = Sql::new(
+            db.get_database_backend(),
+            "WITH changed (k, a, b, c, d, e, f, g, h, i, j, l, m, n) AS (VALUES ",
+        );
+        sql.tuples(chunk, |row| row.changeable());
         sql.push(
             ") UPDATE jobs SET state = a, cancel = b, lease = c, faults = d, worker = e, avoid = f, ready = g, expires = h, \
              acquired = i, started = j, finished = l, log_end = m, outputs = n FROM changed WHERE seq = k",
         );
-        sql.execute(db).await?;
+        sql.run(db).await?;
     }
     Ok(())
-}
-
-fn values(row: &Row) -> Vec<Value> {
-    vec![
-        row.seq.into(),
-        row.state.stored().into(),
-        i64::from(row.cancel).into(),
-        row.lease.into(),
-        row.faults.into(),
-        row.worker.clone().into(),
-        row.avoid.clone().into(),
-        row.ready.into(),
-        row.expires.into(),
-        row.acquired.into(),
-        row.started.into(),
-        row.finished.into(),
-        row.log_end.into(),
-        row.outputs.clone().into(),
-    ]
 }
 
 /// Locks up to `limit` jobs whose lease has ended.
@@ -312,16 +297,12 @@ pub(crate) async fn lock_expired(
     now: i64,
     limit: i64,
 ) -> Result<Vec<Row>> {
-    let mut sql = Sql::new(&format!("SELECT {COLUMNS} FROM jobs WHERE expires <= "));
-    sql.bind(now)
-        .push(" ORDER BY expires LIMIT ")
+    let mut sql = Sql::new(db.get_database_backend(), SELECT);
+    sql.push(" FROM jobs WHERE expires <= ").bind(now);
+    sql.push(" ORDER BY expires LIMIT ")
         .bind(limit)
-        .push(locking(db, " FOR UPDATE SKIP LOCKED"));
-    sql.all(db)
-        .await?
-        .iter()
-        .map(|row| Row::read(row, false))
-        .collect()
+        .lock(" FOR UPDATE SKIP LOCKED");
+    sql.all(db, Row::read).await
 }
 
 /// Locks up to `limit` jobs that a worker holds.
@@ -330,40 +311,39 @@ pub(crate) async fn lock_held_by(
     worker: &str,
     limit: i64,
 ) -> Result<Vec<Row>> {
-    let mut sql = Sql::new(&format!("SELECT {COLUMNS} FROM jobs WHERE worker = "));
-    sql.bind(worker)
-        .push(" ORDER BY seq LIMIT ")
+    let mut sql = Sql::new(db.get_database_backend(), SELECT);
+    sql.push(" FROM jobs WHERE worker = ").bind(worker);
+    sql.push(" ORDER BY seq LIMIT ")
         .bind(limit)
-        .push(locking(db, " FOR UPDATE"));
-    sql.all(db)
-        .await?
-        .iter()
-        .map(|row| Row::read(row, false))
-        .collect()
+        .lock(" FOR UPDATE");
+    sql.all(db, Row::read).await
 }
 
 /// When the next lease ends, or the next delayed job may go.
 pub(crate) async fn next_deadline(db: &impl ConnectionTrait, now: i64) -> Result<Option<i64>> {
-    let lease = Sql::new("SELECT MIN(expires) AS at FROM jobs WHERE expires IS NOT NULL")
-        .one(db)
-        .await?;
-    let mut sql =
-        Sql::new("SELECT MIN(ready) AS at FROM jobs WHERE state = 1 AND ready > 0 AND ready > ");
-    sql.bind(now);
-    let delayed = sql.one(db).await?;
-    let mut found = Vec::new();
-    for row in lease.iter().chain(&delayed) {
-        found.extend(get::<Option<i64>>(row, "at")?);
+    let backend = db.get_database_backend();
+    let lease = Sql::new(
+        backend,
+        "SELECT MIN(expires) FROM jobs WHERE expires IS NOT NULL",
+    );
+    let mut delayed = Sql::new(
+        backend,
+        "SELECT MIN(ready) FROM jobs WHERE state = 1 AND ready > 0 AND ready > ",
+    );
+    delayed.bind(now);
+    let mut next = None;
+    for sql in [lease, delayed] {
+        let at: Option<Option<i64>> = sql.first(db, sql::Row::get).await?;
+        next = next.into_iter().chain(at.flatten()).min();
     }
-    Ok(found.into_iter().min())
+    Ok(next)
 }
 
 /// Whether a job waits that was tried before.
 pub(crate) async fn any_delayed(db: &impl ConnectionTrait) -> Result<bool> {
-    Ok(
-        Sql::new("SELECT 1 AS one FROM jobs WHERE state = 1 AND ready > 0 LIMIT 1")
-            .one(db)
-            .await?
-            .is_some(),
-    )
+    let sql = Sql::new(
+        db.get_database_backend(),
+        "SELECT seq FROM jobs WHERE state = 1 AND ready > 0 LIMIT 1",
+    );
+    Ok(sql.first(db, sql::Row::get::<i64>).await?.is_some())
 }

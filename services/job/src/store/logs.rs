@@ -1,10 +1,8 @@
 //! The table of what programs wrote.
 
 use granary_core::Result;
-use granary_runtime::db::MAX_VARIABLES;
+use granary_runtime::db::sql::{Sql, insert, values};
 use sea_orm::ConnectionTrait;
-
-use super::{Sql, get};
 
 /// The most bytes of one piece.
 pub(crate) const MAX_PIECE: usize = 256 * 1024;
@@ -21,21 +19,10 @@ pub(crate) struct Piece {
 }
 
 /// Adds pieces.
-pub(crate) async fn append(db: &impl ConnectionTrait, pieces: Vec<Piece>) -> Result<()> {
-    for chunk in pieces.chunks(MAX_VARIABLES / 4) {
-        let mut sql = Sql::new("INSERT INTO log_pieces (job, attempt, start, data) VALUES ");
-        sql.rows(chunk.iter().map(|p| {
-            vec![
-                p.job.into(),
-                p.attempt.into(),
-                p.start.into(),
-                p.data.clone().into(),
-            ]
-        }));
-        sql.push(" ON CONFLICT DO NOTHING");
-        sql.execute(db).await?;
-    }
-    Ok(())
+pub(crate) async fn append(db: &impl ConnectionTrait, pieces: &[Piece]) -> Result<()> {
+    let head = "INSERT INTO log_pieces (job, attempt, start, data) VALUES ";
+    let row = |piece: &Piece| values![piece.job, piece.attempt, piece.start, piece.data.clone()];
+    insert(db, head, pieces, row, " ON CONFLICT DO NOTHING").await
 }
 
 /// Drops the pieces that begin before `cut`.
@@ -45,13 +32,16 @@ pub(crate) async fn trim(
     attempt: i64,
     cut: i64,
 ) -> Result<()> {
-    let mut sql = Sql::new("DELETE FROM log_pieces WHERE job = ");
+    let mut sql = Sql::new(
+        db.get_database_backend(),
+        "DELETE FROM log_pieces WHERE job = ",
+    );
     sql.bind(job)
         .push(" AND attempt = ")
         .bind(attempt)
         .push(" AND start < ")
         .bind(cut);
-    sql.execute(db).await.map(drop)
+    sql.run(db).await.map(drop)
 }
 
 /// The next few pieces that reach beyond `offset`, in order.
@@ -63,19 +53,21 @@ pub(crate) async fn read(
 ) -> Result<Vec<Piece>> {
     // A piece that holds the offset begins at most its own length before it.
     let from = offset.saturating_sub(MAX_PIECE as i64);
-    let mut sql = Sql::new("SELECT start, data FROM log_pieces WHERE job = ");
+    let mut sql = Sql::new(
+        db.get_database_backend(),
+        "SELECT start, data FROM log_pieces WHERE job = ",
+    );
     sql.bind(job).push(" AND attempt = ").bind(attempt);
     sql.push(" AND start > ").bind(from);
     sql.push(" AND start + LENGTH(data) > ").bind(offset);
     sql.push(" ORDER BY start LIMIT 8");
-    let mut pieces = Vec::new();
-    for row in sql.all(db).await? {
-        pieces.push(Piece {
+    sql.all(db, |row| {
+        Ok(Piece {
             job,
             attempt,
-            start: get(&row, "start")?,
-            data: get(&row, "data")?,
-        });
-    }
-    Ok(pieces)
+            start: row.get()?,
+            data: row.get()?,
+        })
+    })
+    .await
 }
