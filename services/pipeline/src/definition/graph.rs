@@ -27,32 +27,47 @@ enum Mark {
 struct Search<'a> {
     needs: &'a [Vec<usize>],
     marks: Vec<Mark>,
-    path: Vec<usize>,
+    /// The steps on the way to where the search is, each with how many of its needs were looked at.
+    path: Vec<(usize, usize)>,
     order: Vec<usize>,
 }
 
 impl Search<'_> {
-    // As deep as there are steps, which the definition bounds.
-    fn visit(&mut self, step: usize) -> Result<(), Vec<usize>> {
-        match self.marks.get(step).copied() {
-            Some(Mark::New) => {}
-            Some(Mark::Open) => {
-                let start = self.path.iter().position(|at| *at == step).unwrap_or(0);
-                let mut cycle: Vec<usize> = self.path.iter().skip(start).copied().collect();
-                cycle.push(step);
-                return Err(cycle);
+    // With a path of its own, not by recursion: the datasets of a project make long ones.
+    fn visit(&mut self, start: usize) -> Result<(), Vec<usize>> {
+        self.enter(start)?;
+        while let Some((step, seen)) = self.path.last_mut() {
+            let step = *step;
+            match self.needs.get(step).and_then(|needs| needs.get(*seen)) {
+                Some(need) => {
+                    *seen += 1;
+                    self.enter(*need)?;
+                }
+                None => {
+                    self.path.pop();
+                    self.mark(step, Mark::Done);
+                    self.order.push(step);
+                }
             }
-            Some(Mark::Done) | None => return Ok(()),
         }
-        self.mark(step, Mark::Open);
-        self.path.push(step);
-        for need in self.needs.get(step).into_iter().flatten() {
-            self.visit(*need)?;
-        }
-        self.path.pop();
-        self.mark(step, Mark::Done);
-        self.order.push(step);
         Ok(())
+    }
+
+    fn enter(&mut self, step: usize) -> Result<(), Vec<usize>> {
+        match self.marks.get(step) {
+            Some(Mark::New) => {
+                self.mark(step, Mark::Open);
+                self.path.push((step, 0));
+                Ok(())
+            }
+            Some(Mark::Open) => {
+                let path = self.path.iter().map(|(at, _)| *at);
+                let mut cycle: Vec<usize> = path.skip_while(|at| *at != step).collect();
+                cycle.push(step);
+                Err(cycle)
+            }
+            Some(Mark::Done) | None => Ok(()),
+        }
     }
 
     fn mark(&mut self, step: usize, mark: Mark) {
@@ -96,6 +111,16 @@ mod tests {
     fn a_cycle_is_named_from_where_it_closes() {
         assert_eq!(order(&[vec![1], vec![2], vec![1]]), Err(vec![1, 2, 1]));
         assert_eq!(order(&[vec![0]]), Err(vec![0, 0]));
+    }
+
+    #[test]
+    fn a_long_way_is_gone_to_its_end() {
+        let length = 1_000_000;
+        let mut needs: Vec<Vec<usize>> = (1..length).map(|next| vec![next]).collect();
+        needs.push(vec![]);
+        assert_eq!(order(&needs).unwrap().first(), Some(&(length - 1)));
+        needs[length - 1].push(0);
+        assert_eq!(order(&needs).unwrap_err().len(), length + 1);
     }
 
     #[test]

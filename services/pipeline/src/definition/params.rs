@@ -3,21 +3,30 @@
 use std::{collections::BTreeMap, fmt::Display};
 
 use granary_core::{Result, error::Violations, name::quote, suggest, units::parse_size};
-use prost_types::{Struct, Value, value::Kind};
+use prost_types::{Struct, value::Kind};
 use serde_json::Value as Json;
 
 /// Reads `with` of one step. A wrong parameter counts as its default until [`Params::finish`] reports it.
 #[derive(Debug)]
 pub(crate) struct Params<'a> {
-    fields: Option<&'a BTreeMap<String, Value>>,
+    /// What is given: a parameter without a value is not.
+    fields: BTreeMap<&'a str, &'a Kind>,
+    /// All names, also of those without a value.
+    names: Vec<&'a str>,
     known: Vec<&'static str>,
     wrong: Violations,
 }
 
 impl<'a> Params<'a> {
     pub(crate) fn new(with: Option<&'a Struct>) -> Self {
+        let all = || with.into_iter().flat_map(|with| &with.fields);
+        let given = all().filter_map(|(name, value)| match value.kind.as_ref()? {
+            Kind::NullValue(_) => None,
+            kind => Some((name.as_str(), kind)),
+        });
         Self {
-            fields: with.map(|with| &with.fields),
+            fields: given.collect(),
+            names: all().map(|(name, _)| name.as_str()).collect(),
             known: Vec::new(),
             wrong: Violations::default(),
         }
@@ -25,12 +34,7 @@ impl<'a> Params<'a> {
 
     fn get(&mut self, key: &'static str) -> Option<&'a Kind> {
         self.known.push(key);
-        let kind = self.fields?.get(key)?.kind.as_ref()?;
-        if matches!(kind, Kind::NullValue(_)) {
-            None
-        } else {
-            Some(kind)
-        }
+        self.fields.get(key).copied()
     }
 
     fn wrong(&mut self, key: &str, expected: impl Display, got: &Kind) {
@@ -141,13 +145,12 @@ impl<'a> Params<'a> {
 
     /// Whether any parameter is given.
     pub(crate) fn has_any(&self) -> bool {
-        self.fields.is_some_and(|fields| !fields.is_empty())
+        !self.fields.is_empty()
     }
 
     /// Notes that a parameter is missing.
     pub(crate) fn require(&mut self, key: &'static str, example: &str) {
-        let given = self.fields.is_some_and(|fields| fields.contains_key(key));
-        if !given {
+        if !self.fields.contains_key(key) {
             self.wrong
                 .add(key, format!("is required, such as {example}"));
         }
@@ -155,16 +158,14 @@ impl<'a> Params<'a> {
 
     /// Fails if a parameter was wrong, or is none of those that were asked for.
     pub(crate) fn finish(mut self) -> Result<()> {
-        for key in self.fields.into_iter().flat_map(BTreeMap::keys) {
-            if !self.known.contains(&key.as_str()) {
+        for key in self.names {
+            if !self.known.contains(&key) {
                 let hint = match self.known.as_slice() {
                     [] => "this step has no parameters".to_owned(),
                     known => suggest::did_you_mean(key, known.iter().copied()),
                 };
-                self.wrong.add(
-                    key.as_str(),
-                    format!("unknown parameter {}; {hint}", quote(key)),
-                );
+                self.wrong
+                    .add(key, format!("unknown parameter {}; {hint}", quote(key)));
             }
         }
         self.wrong.finish()

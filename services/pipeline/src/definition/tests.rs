@@ -107,6 +107,18 @@ fn parameters_that_are_wrong_say_where_and_what_was_expected() {
             "with.schema: is required, such as { type: object, required: [subject] }",
         ),
         (
+            json!({"name": "p", "check": "metadata-schema", "with": {"schema": null}}),
+            "with.schema: is required, such as { type: object, required: [subject] }",
+        ),
+        (
+            json!({"name": "p", "check": "image-dimensions", "with": {"max_width": null}}),
+            "with: expected at least one of max_width, max_height, min_width and min_height",
+        ),
+        (
+            json!({"name": "p", "check": "image-dimensions", "with": {"max_width": 5, "max_hight": null}}),
+            r#"with.max_hight: unknown parameter "max_hight"; did you mean "max_height"?"#,
+        ),
+        (
             json!({"name": "p", "check": "metadata-schema", "with": {"schema": "object"}}),
             r#"with.schema: expected an object, got "object""#,
         ),
