@@ -6,6 +6,7 @@ mod engine;
 mod grpc;
 mod item;
 mod migration;
+mod paging;
 mod pipeline;
 mod preview;
 mod record;
@@ -100,13 +101,11 @@ impl Options {
             remote,
             clock,
         });
-        let runs = RunHandler {
-            runs: Runs {
-                db: db.clone(),
-                watchers,
-            },
-            tasks: tasks.clone(),
-        };
+        let runs = RunHandler(Runs {
+            db: db.clone(),
+            watchers,
+            stopping: tasks.stopping(),
+        });
         Ok(Pipeline {
             db,
             pipelines,

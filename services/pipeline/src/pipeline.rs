@@ -5,6 +5,7 @@ use granary_core::{
     clock::to_micros,
     error::Violations,
     name::{DatasetName, PipelineName, ProjectName},
+    page,
 };
 use granary_proto::pipeline::v1::{PipelineChange, PipelineDefinition};
 use granary_runtime::db::{self, Db};
@@ -12,6 +13,7 @@ use granary_runtime::db::{self, Db};
 use crate::{
     definition::{self, Definition, name_cycle},
     engine::SharedClockBox,
+    paging,
     preview::{self, Planned},
     remote::Remote,
     store::pipelines::{self, Flow, PipelineRow},
@@ -73,14 +75,18 @@ impl Pipelines {
             .ok_or_else(|| Error::not_found(name))
     }
 
-    /// Pipelines by name, after `after`.
+    /// A page of the pipelines of a project, by name, and the token of the next one.
     pub(crate) async fn list(
         &self,
         project: &ProjectName,
-        after: &str,
-        limit: u32,
-    ) -> Result<Vec<PipelineRow>> {
-        pipelines::list(self.db.reader(), &project.project, after, limit).await
+        page_size: i32,
+        page_token: &str,
+    ) -> Result<(Vec<PipelineRow>, String)> {
+        let size = page::size(page_size)?;
+        let question = ["pipelines", &project.to_string()];
+        let after: String = page::decode(&question, page_token)?.unwrap_or_default();
+        let rows = pipelines::list(self.db.reader(), &project.project, &after, size + 1).await?;
+        paging::page(rows, size, &question, |row| &row.name.pipeline)
     }
 
     /// The row as it would be, still with the version that it has, and what that changes.

@@ -3,7 +3,6 @@
 use granary_core::{
     Error, Result,
     name::{PipelineName, ProjectName},
-    page,
 };
 use granary_proto::pipeline::v1::{
     ApplyPipelineRequest, ApplyPipelineResponse, GetPipelineRequest, ListPipelinesRequest,
@@ -96,16 +95,10 @@ impl PipelineHandler {
     async fn list(&self, request: ListPipelinesRequest) -> Result<ListPipelinesResponse> {
         let project =
             ProjectName::parse(&request.parent).map_err(|error| error.within("parent"))?;
-        let size = page::size(request.page_size)?;
-        let question = ["pipelines", &request.parent];
-        let after: String = page::decode(&question, &request.page_token)?.unwrap_or_default();
-        let mut rows = self.0.list(&project, &after, size + 1).await?;
-        let more = rows.len() > usize::try_from(size).unwrap_or(usize::MAX);
-        rows.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-        let next_page_token = match rows.last() {
-            Some(last) if more => page::encode(&question, &last.name.pipeline)?,
-            _ => String::new(),
-        };
+        let (rows, next_page_token) = self
+            .0
+            .list(&project, request.page_size, &request.page_token)
+            .await?;
         Ok(ListPipelinesResponse {
             pipelines: rows.into_iter().map(show).collect::<Result<_>>()?,
             next_page_token,

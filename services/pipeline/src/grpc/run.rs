@@ -1,31 +1,23 @@
 //! RunService.
 
-use granary_core::{
-    Error, Result,
-    name::{RunName, SessionName},
-    page,
-};
+use futures::StreamExt as _;
+use granary_core::{Error, Result, name::RunName};
 use granary_proto::pipeline::v1::{
     GetRunRequest, ListRunsRequest, ListRunsResponse, ListStepResultsRequest,
     ListStepResultsResponse, Run, StepOutcome, WatchRunRequest, run_service_server::RunService,
 };
-use granary_runtime::{rpc::to_status, task::Tasks};
-use tokio::sync::mpsc;
-use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use granary_runtime::rpc::to_status;
 use tonic::{Request, Response, Status};
 
 use super::wire_time;
 use crate::{
-    run::{PipelineScope, Runs},
+    run::Runs,
     store::runs::{RunRow, RunScope},
 };
 
 /// Serves runs.
 #[derive(Clone, Debug)]
-pub(crate) struct RunHandler {
-    pub(crate) runs: Runs,
-    pub(crate) tasks: Tasks,
-}
+pub(crate) struct RunHandler(pub(crate) Runs);
 
 #[tonic::async_trait]
 impl RunService for RunHandler {
@@ -72,32 +64,15 @@ impl RunService for RunHandler {
 impl RunHandler {
     async fn get(&self, request: GetRunRequest) -> Result<Run> {
         let name = RunName::parse(&request.name).map_err(|error| error.within("name"))?;
-        self.runs.get(&name).await.map(show)
+        self.0.get(&name).await.map(show)
     }
 
     async fn list(&self, request: ListRunsRequest) -> Result<ListRunsResponse> {
-        let parent =
-            PipelineScope::parse(&request.parent).map_err(|error| error.within("parent"))?;
-        let session = match request.session.as_str() {
-            "" => None,
-            text => Some(SessionName::parse(text).map_err(|error| error.within("session"))?),
-        };
-        let size = page::size(request.page_size)?;
-        let question = ["runs", &request.parent, &request.session];
-        let before: String = page::decode(&question, &request.page_token)?.unwrap_or_default();
-        let scope = RunScope {
-            project: &parent.project,
-            pipeline: parent.pipeline.as_deref(),
-            session: session.as_ref(),
-        };
-        let mut rows = self.runs.list(&scope, &before, size + 1).await?;
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = rows.len() > size;
-        rows.truncate(size);
-        let next_page_token = match rows.last() {
-            Some(last) if more => page::encode(&question, &last.name.run)?,
-            _ => String::new(),
-        };
+        let scope = RunScope::parse(&request.parent, &request.session)?;
+        let (rows, next_page_token) = self
+            .0
+            .list(&scope, request.page_size, &request.page_token)
+            .await?;
         Ok(ListRunsResponse {
             runs: rows.into_iter().map(show).collect(),
             next_page_token,
@@ -109,18 +84,8 @@ impl RunHandler {
         request: WatchRunRequest,
     ) -> Result<<Self as RunService>::WatchRunStream> {
         let name = RunName::parse(&request.name).map_err(|error| error.within("name"))?;
-        self.runs.get(&name).await?;
-        let (send, receive) = mpsc::channel(1);
-        let (runs, stop) = (self.runs.clone(), self.tasks.stopping());
-        self.tasks.spawn("pipeline-watch", async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = runs.watch(name, send) => {}
-            }
-        });
-        Ok(Box::pin(
-            ReceiverStream::new(receive).map(|run| run.map(show).map_err(to_status)),
-        ))
+        let runs = self.0.watch(name).await?;
+        Ok(runs.map(|run| run.map(show).map_err(to_status)).boxed())
     }
 
     async fn results(&self, request: ListStepResultsRequest) -> Result<ListStepResultsResponse> {
@@ -131,14 +96,10 @@ impl RunHandler {
                 format!("expected 1 to 3, or 0 for all, got {}", request.outcome),
             )
         })?;
-        let size = page::size(request.page_size)?;
-        let question = ["results", &request.parent, outcome.as_str_name()];
-        let from = page::decode(&question, &request.page_token)?.unwrap_or_default();
-        let (results, next) = self.runs.results(&name, outcome, from, size).await?;
-        let next_page_token = next
-            .map(|next| page::encode(&question, &next))
-            .transpose()?
-            .unwrap_or_default();
+        let (results, next_page_token) = self
+            .0
+            .results(&name, outcome, request.page_size, &request.page_token)
+            .await?;
         Ok(ListStepResultsResponse {
             results,
             next_page_token,

@@ -8,7 +8,7 @@ pub(crate) mod pipelines;
 pub(crate) mod results;
 pub(crate) mod runs;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod works;
 pub(crate) mod write;
 

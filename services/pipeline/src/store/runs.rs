@@ -37,12 +37,12 @@ pub(crate) struct Counts {
 
 /// Which runs to list.
 #[derive(Debug)]
-pub(crate) struct RunScope<'a> {
-    pub(crate) project: &'a str,
+pub(crate) struct RunScope {
+    pub(crate) project: String,
     /// All of the project if none.
-    pub(crate) pipeline: Option<&'a str>,
+    pub(crate) pipeline: Option<String>,
     /// All if none.
-    pub(crate) session: Option<&'a SessionName>,
+    pub(crate) session: Option<SessionName>,
 }
 
 const COLUMNS: &str = "id, project, pipeline, version, session, state, asset_count, done_count, rejected_count, cached_count, \
@@ -105,20 +105,20 @@ pub(crate) async fn of_session<C: ConnectionTrait>(
 /// Runs, the newest first, before the id `before`; from the newest one on if it is empty.
 pub(crate) async fn list<C: ConnectionTrait>(
     db: &C,
-    scope: &RunScope<'_>,
+    scope: &RunScope,
     before: &str,
     limit: u32,
 ) -> Result<Vec<RunRow>> {
     let mut sql = format!("SELECT {COLUMNS} FROM runs WHERE project = $1");
-    let mut values: Vec<Value> = vec![scope.project.into()];
+    let mut values: Vec<Value> = vec![scope.project.as_str().into()];
     let mut also = |condition: &str, value: Value| {
         values.push(value);
         sql.push_str(&format!(" AND {condition} ${}", values.len()));
     };
-    if let Some(pipeline) = scope.pipeline {
-        also("pipeline =", pipeline.into());
+    if let Some(pipeline) = &scope.pipeline {
+        also("pipeline =", pipeline.as_str().into());
     }
-    if let Some(session) = scope.session {
+    if let Some(session) = &scope.session {
         also("session =", session.to_string().into());
     }
     if !before.is_empty() {
