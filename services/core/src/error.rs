@@ -213,6 +213,26 @@ impl Error {
                 | Self::DeadlineExceeded { .. }
         )
     }
+
+    /// Whether the fault lies with the system or the moment and not with what was asked for. It says nothing about the request, which is to
+    /// be repeated when a service answers again, a token is renewed, a race is over or a defect is mended.
+    pub fn is_system_fault(&self) -> bool {
+        match self {
+            Self::Aborted { .. }
+            | Self::Unauthenticated { .. }
+            | Self::Exhausted { .. }
+            | Self::Unavailable { .. }
+            | Self::DeadlineExceeded { .. }
+            | Self::Cancelled { .. }
+            | Self::Internal { .. } => true,
+            Self::Invalid(_)
+            | Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::Precondition { .. }
+            | Self::Denied { .. }
+            | Self::DataLoss { .. } => false,
+        }
+    }
 }
 
 /// Collects the violations of many fields, so that a caller learns all of them at once.

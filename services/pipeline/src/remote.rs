@@ -22,14 +22,20 @@ use granary_proto::{
     },
 };
 use granary_runtime::{Link, rpc::answer};
+use prost::Message as _;
 use tonic::{Response, Status, Streaming};
 
-use crate::item::{Item, SessionInfo};
+use crate::{
+    item::{Item, SessionInfo},
+    paging::batches,
+};
 
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many assets are worked on together.
 pub(crate) const PAGE: usize = 500;
+/// How much is sent together: well below what a message holds.
+const BATCH_BYTES: usize = MAX_MESSAGE_BYTES / 2;
 
 /// Generated clients, of which each call takes a copy.
 #[derive(Clone, Debug)]
@@ -191,17 +197,13 @@ impl Remote {
         updates: Vec<AssetStateUpdate>,
     ) -> Result<Vec<AssetStateResult>> {
         let mut results = Vec::with_capacity(updates.len());
-        let mut left = updates.into_iter().peekable();
-        while left.peek().is_some() {
+        for updates in batches(updates, PAGE, BATCH_BYTES, AssetStateUpdate::encoded_len) {
             let request = BatchUpdateAssetStatesRequest {
                 parent: format!("projects/{project}"),
-                updates: left.by_ref().take(PAGE).collect(),
+                updates,
             };
-            results.extend(
-                call(self.assets.clone().batch_update_asset_states(request))
-                    .await?
-                    .results,
-            );
+            let answer = call(self.assets.clone().batch_update_asset_states(request)).await?;
+            results.extend(answer.results);
         }
         Ok(results)
     }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use granary_core::value::Value;
 
-use super::plan::Plan;
+use super::{plan::Plan, subject::Subject};
 use crate::{
     content::Content,
     definition::Step,
-    item::{Item, SessionInfo},
+    item::Item,
     record::StepRecord,
     report::{self, Report},
     steps::{Action, Check, ContentCheck, Finding, Thumbnail, Transform},
@@ -26,14 +26,10 @@ pub(crate) enum Reading {
 }
 
 /// How much must be read of an asset for what is not known yet.
-pub(crate) fn reading(
-    plans: &[Plan],
-    session: &SessionInfo,
-    item: &Item,
-    known: &Entry,
-) -> Reading {
+pub(crate) fn reading(subject: &Subject, item: &Item, known: &Entry) -> Reading {
     let mut wanted = Reading::Nothing;
-    for plan in plans {
+    let session = &subject.session;
+    for plan in &subject.plans {
         for check in plan
             .content_checks(item, session)
             .filter(|check| !known.contains_key(&check.key(item)))
@@ -98,25 +94,17 @@ pub(crate) struct Examined {
 pub(crate) type Read = Option<Result<Content, Report>>;
 
 /// Examines an asset. `read` holds what [`reading`] asked for.
-pub(crate) fn examine(
-    plans: &[Plan],
-    session: &SessionInfo,
-    item: Item,
-    known: Entry,
-    read: Read,
-) -> Examined {
+pub(crate) fn examine(subject: &Subject, item: Item, known: Entry, read: Read) -> Examined {
     let mut examination = Examination {
-        plans,
-        session,
+        subject,
         read,
         known,
         learned: false,
     };
-    let records = plans.iter().map(|plan| plan.of_session.clone()).collect();
     let mut examined = Examined {
         item,
-        records,
-        errors: Report::new(),
+        records: subject.of_session.clone(),
+        errors: subject.errors.clone(),
         attributes: BTreeMap::new(),
         media_type: String::new(),
         makings: vec![],
@@ -132,35 +120,28 @@ pub(crate) fn examine(
 }
 
 struct Examination<'a> {
-    plans: &'a [Plan],
-    session: &'a SessionInfo,
+    subject: &'a Subject,
     read: Read,
     known: Entry,
     learned: bool,
 }
 
-impl Examination<'_> {
+impl<'a> Examination<'a> {
+    /// The plans that have a say about single assets, with their places.
+    fn plans(&self) -> impl Iterator<Item = (usize, &'a Plan)> + use<'a> {
+        let plans = self.subject.plans.iter().enumerate();
+        plans.filter(|(_, plan)| plan.is_of_assets())
+    }
+
     fn check(&mut self, examined: &mut Examined) {
-        for (at, plan) in self
-            .plans
-            .iter()
-            .enumerate()
-            .filter(|(_, plan)| plan.is_of_assets())
-        {
+        for (at, plan) in self.plans() {
             for (place, step) in plan.definition.in_order() {
-                let record = match &step.action {
-                    _ if step.action.is_of_session() => {
-                        plan.of_session.get(place).cloned().flatten()
-                    }
-                    Action::Check(Check::Content(check)) => {
-                        Some(self.check_one(examined, at, step, check))
-                    }
-                    _ => None,
+                let Action::Check(Check::Content(check)) = &step.action else {
+                    continue;
                 };
-                if let Some(record) = &record {
-                    report::merge(&mut examined.errors, &record.errors);
-                }
-                put(&mut examined.records, at, place, record);
+                let record = self.check_one(examined, at, step, check);
+                report::merge(&mut examined.errors, &record.errors);
+                put(&mut examined.records, at, place, Some(record));
             }
         }
     }
@@ -172,7 +153,7 @@ impl Examination<'_> {
         step: &Step,
         check: &ContentCheck,
     ) -> StepRecord {
-        if !step.when.applies(&examined.item, self.session)
+        if !step.when.applies(&examined.item, &self.subject.session)
             || !needs_passed(&examined.records, at, step)
         {
             return StepRecord::skipped(&step.name);
@@ -211,12 +192,7 @@ impl Examination<'_> {
     /// Works out the files to make. If one of them cannot be made of this content, the asset is rejected and none is.
     fn make(&mut self, examined: &mut Examined) {
         let mut failed = Report::new();
-        for (at, plan) in self
-            .plans
-            .iter()
-            .enumerate()
-            .filter(|(_, plan)| plan.is_of_assets())
-        {
+        for (at, plan) in self.plans() {
             let mut made = vec![false; plan.definition.steps.len()];
             for (place, step) in plan.definition.in_order() {
                 let Action::Transform(transform) = &step.action else {
@@ -232,7 +208,7 @@ impl Examination<'_> {
                 });
                 if step.action.is_of_session()
                     || !needed
-                    || !plan.applies(step, &examined.item, self.session)
+                    || !plan.applies(step, &examined.item, &self.subject.session)
                 {
                     continue;
                 }
@@ -300,12 +276,7 @@ impl Examination<'_> {
 
     /// Whatever has no record and is not to be made did not run.
     fn skip_rest(&self, examined: &mut Examined) {
-        for (at, plan) in self
-            .plans
-            .iter()
-            .enumerate()
-            .filter(|(_, plan)| plan.is_of_assets())
-        {
+        for (at, plan) in self.plans() {
             for (place, step) in plan.definition.steps.iter().enumerate() {
                 let pending = examined
                     .makings

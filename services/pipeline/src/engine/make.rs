@@ -1,15 +1,16 @@
 //! Making the files that transforms want: copies within the store, thumbnails by upload, in batches.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use granary_core::{Error, Result, name::SessionName, path};
-use granary_proto::{convert, metadata::v1::Session, storage::v1::CopyRequest};
+use granary_proto::storage::v1::CopyRequest;
 
 use super::{
     Engine,
     examine::{Examined, How, put},
-    page::Subject,
-    session::is_infrastructure,
+    failure::is_infrastructure,
+    outputs::Outputs,
+    subject::Subject,
 };
 use crate::{
     record::{Outcome, StepRecord},
@@ -17,17 +18,6 @@ use crate::{
     sending::File,
     store::cache::Cached,
 };
-
-/// What was learned about outputs while a session is worked on.
-#[derive(Debug, Default)]
-pub(crate) struct Outputs {
-    /// Output sessions that are ready to take files, or why they are not.
-    pub(super) opened: HashMap<String, std::result::Result<SessionName, String>>,
-    /// Attributes for output sessions, beside those of the source.
-    pub(crate) attributes: BTreeMap<String, granary_core::value::Value>,
-    /// Plans that could not do their work, with the first reason.
-    pub(crate) failures: BTreeMap<usize, String>,
-}
 
 /// A kept result turned out to be gone: examine again without the cache.
 #[derive(Debug)]
@@ -64,7 +54,7 @@ pub(crate) async fn make_all(
         else {
             continue;
         };
-        let session = open(engine, subject, outputs, plan, &into).await?;
+        let session = outputs.open(engine, subject, plan, &into).await?;
         let (copies, uploads): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| {
             making(page, job).is_some_and(|making| !matches!(making.how, How::Rendered { .. }))
         });
@@ -91,81 +81,6 @@ pub(crate) async fn make_all(
 
 fn making<'a>(page: &'a [Examined], job: &Job) -> Option<&'a super::examine::Making> {
     page.get(job.asset)?.makings.get(job.making)
-}
-
-/// Opens the session of the same id in the dataset that takes results, once; or says why it cannot be used.
-async fn open(
-    engine: &Engine,
-    subject: &Subject,
-    outputs: &mut Outputs,
-    plan: usize,
-    into: &str,
-) -> Result<std::result::Result<SessionName, String>> {
-    if let Some(known) = outputs.opened.get(into) {
-        return Ok(known.clone());
-    }
-    let source = &subject.session;
-    let mut dataset = source.name.parent();
-    into.clone_into(&mut dataset.dataset);
-    let name = dataset.session(&source.name.session)?;
-    engine.remote.ensure_dataset(&dataset).await?;
-    let mut attributes = source.attributes.clone();
-    attributes.extend(outputs.attributes.clone());
-    let session = Session {
-        attributes: convert::wire_attributes(attributes),
-        derived_from: vec![source.name.to_string()],
-        producer: subject
-            .plans
-            .get(plan)
-            .map(|plan| plan.run.to_string())
-            .unwrap_or_default(),
-        ..Session::default()
-    };
-    let opened = match engine.remote.open_session(&name, session).await {
-        Ok(found) if is_ours(&found, &source.name) => Ok(name),
-        Ok(_) => Err(format!(
-            "the session {name} belongs to somebody else: use another dataset in `into`"
-        )),
-        Err(error) if is_infrastructure(&error) => return Err(error),
-        Err(error) => Err(format!(
-            "the session {name} cannot take the results: {error}"
-        )),
-    };
-    outputs.opened.insert(into.to_owned(), opened.clone());
-    Ok(opened)
-}
-
-fn is_ours(session: &Session, source: &SessionName) -> bool {
-    session
-        .derived_from
-        .iter()
-        .any(|from| *from == source.to_string())
-}
-
-/// Completes the output sessions of this session, also those that an earlier attempt opened.
-pub(crate) async fn complete(engine: &Engine, subject: &Subject) -> Result<()> {
-    let source = &subject.session.name;
-    let datasets: HashSet<String> = subject
-        .plans
-        .iter()
-        .flat_map(|plan| plan.definition.outputs())
-        .collect();
-    for dataset in datasets {
-        let name = SessionName {
-            dataset,
-            ..source.clone()
-        };
-        let found = match engine.remote.session(&name).await {
-            Err(Error::NotFound { .. }) => continue,
-            other => other?,
-        };
-        if is_ours(&found, source)
-            && found.state() == granary_proto::metadata::v1::SessionState::Open
-        {
-            engine.remote.complete_session(&name).await?;
-        }
-    }
-    Ok(())
 }
 
 /// The files of one step.

@@ -5,13 +5,19 @@
 
 mod events;
 pub(crate) mod examine;
+mod failure;
+mod give_up;
+mod held;
 mod make;
+mod outputs;
 mod page;
 mod pass;
 pub(crate) mod plan;
 mod queue;
 pub(crate) mod read;
 mod session;
+mod subject;
+mod verdict;
 mod whole;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};

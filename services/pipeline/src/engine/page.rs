@@ -1,6 +1,10 @@
 //! Examining a page of assets: one look into the cache for all, each object opened once, pixels decoded by few at a time.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use granary_core::{Error, Result};
@@ -10,9 +14,11 @@ use super::{
     examine::{Examined, Reading, examine, reading},
     plan::Plan,
     read::{Raw, read, verify},
+    subject::Subject,
 };
 use crate::{
-    item::{Item, SessionInfo},
+    item::Item,
+    report,
     store::cache::{self, Entry},
 };
 
@@ -20,13 +26,6 @@ use crate::{
 const READS: usize = 32;
 /// How many assets whose start is enough go to a worker together.
 const TOGETHER: usize = 64;
-
-/// What all assets of a session have in common.
-#[derive(Debug)]
-pub(crate) struct Subject {
-    pub(crate) session: SessionInfo,
-    pub(crate) plans: Vec<Plan>,
-}
 
 struct Task {
     place: usize,
@@ -51,7 +50,7 @@ pub(crate) async fn examine_page(
     let (mut light, mut heavy) = (Vec::new(), Vec::new());
     for (place, item) in items.into_iter().enumerate() {
         let known = known.remove(&item.sha256).unwrap_or_default();
-        let reading = reading(&subject.plans, &subject.session, &item, &known);
+        let reading = reading(subject, &item, &known);
         let task = Task {
             place,
             item,
@@ -140,10 +139,15 @@ fn work(subject: &Subject, task: Task, raw: Option<Raw>) -> (usize, Examined) {
         place, item, known, ..
     } = task;
     let content = raw.map(|raw| verify(&item, raw));
-    (
-        place,
-        examine(&subject.plans, &subject.session, item, known, content),
-    )
+    let examined = catch_unwind(AssertUnwindSafe(|| {
+        examine(subject, item.clone(), known, content)
+    }));
+    // What breaks a decoder breaks it every time: that is a verdict too.
+    let examined = examined.unwrap_or_else(|_| {
+        let broken = report::one("content", "cannot be examined: a decoder broke down on it");
+        examine(subject, item, Entry::new(), Some(Err(broken)))
+    });
+    (place, examined)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {

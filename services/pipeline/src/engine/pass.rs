@@ -1,6 +1,9 @@
 //! The passage through the assets of a session: examine, make, tell the verdict, note the results.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use granary_core::{Error, Result};
 use granary_proto::{
@@ -13,10 +16,12 @@ use tokio::sync::mpsc;
 use super::{
     Engine,
     examine::Examined,
-    make::{self, Outputs, Stale},
-    page::{Subject, examine_page},
+    make::{self, Stale},
+    outputs::{self, Outputs},
+    page::examine_page,
     plan::Plan,
-    session::{apply, is_open},
+    subject::Subject,
+    verdict::{apply, is_open, verdict},
     whole,
 };
 use crate::{
@@ -32,6 +37,13 @@ use crate::{
         write::{Progress, Write},
     },
 };
+
+/// How much a session says about what is wrong with it, in bytes.
+const MOST_ERRORS: usize = 256 << 10;
+const REST: (&str, &str) = (
+    "pipeline",
+    "more is wrong with it: see the results of the runs",
+);
 
 /// One passage through the assets of a session.
 pub(super) struct Pass<'a> {
@@ -200,38 +212,39 @@ impl Pass<'_> {
 
     /// Completes the outputs, tells the session's verdict, and ends the runs.
     pub(super) async fn finish(&mut self) -> Result<()> {
-        make::complete(self.engine, &self.subject).await?;
-        let mut errors = Report::new();
-        let mut results = Vec::new();
-        for (at, plan) in self.subject.plans.iter().enumerate() {
-            report::merge(&mut errors, &plan.session_errors());
-            if let Some(failure) = self.outputs.failures.get(&at) {
-                report::add(
-                    &mut errors,
-                    "pipeline",
-                    format!("{}: {failure}", plan.definition.name),
-                );
-            }
-            if !plan.is_of_assets() {
-                results.push(whole::record(plan));
-            }
+        let plans = &self.subject.plans;
+        let datasets: BTreeSet<String> = plans
+            .iter()
+            .flat_map(|plan| plan.definition.outputs())
+            .collect();
+        for dataset in datasets {
+            outputs::complete(self.engine, &self.work.session, &dataset).await?;
         }
         let request = FinishSessionRequest {
             name: self.work.session.to_string(),
-            errors: convert::wire_report(errors),
+            errors: convert::wire_report(self.errors()),
             attributes: convert::wire_attributes(self.outputs.attributes.clone()),
         };
         self.engine.remote.finish_session(request).await?;
-        let runs = self.progress(Some(self.engine.now()))?;
-        self.engine
-            .write(Write {
-                work: self.work.clone(),
-                results,
-                cache: vec![],
-                runs,
-                done: true,
-            })
-            .await
+        let of_session = plans.iter().filter(|plan| !plan.is_of_assets());
+        let write = Write {
+            results: of_session.map(whole::record).collect(),
+            ..Write::end(self.work, self.progress(Some(self.engine.now()))?)
+        };
+        self.engine.write(write).await
+    }
+
+    /// What is wrong with the session as a whole.
+    fn errors(&self) -> Report {
+        let mut errors = Report::new();
+        for (at, plan) in self.subject.plans.iter().enumerate() {
+            report::merge(&mut errors, &plan.session_errors());
+            if let Some(failure) = self.outputs.failures.get(&at) {
+                let failure = format!("{}: {failure}", plan.definition.name);
+                report::add(&mut errors, "pipeline", failure);
+            }
+        }
+        report::cut(&errors, MOST_ERRORS, REST)
     }
 }
 
@@ -275,19 +288,4 @@ async fn mark(engine: &Engine, subject: &Subject, items: &[Item]) -> Result<()> 
         })
         .collect();
     apply(engine, &subject.session.name, updates).await
-}
-
-fn verdict(examined: &Examined) -> AssetStateUpdate {
-    let event = if examined.errors.is_empty() {
-        AssetEvent::Accepted
-    } else {
-        AssetEvent::Refused
-    };
-    AssetStateUpdate {
-        name: examined.item.name.to_string(),
-        event: event as i32,
-        errors: convert::wire_report(examined.errors.clone()),
-        attributes: convert::wire_attributes(examined.attributes.clone()),
-        media_type: examined.media_type.clone(),
-    }
 }

@@ -1,7 +1,6 @@
 //! Taking sessions from the queue, holding them while they are worked on, and giving back what cannot go on now.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,29 +8,28 @@ use std::{
     time::Duration,
 };
 
-use granary_core::{Error, Result, name::SessionName};
+use granary_core::{Error, Result};
 use granary_runtime::task::Tasks;
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Engine, LEASE, session};
-use crate::store::works::{self, Work};
+use super::{
+    Engine, LEASE,
+    failure::{self, Next},
+    give_up::give_up,
+    held::Held,
+    session,
+};
+use crate::store::works::{self, Tries, Work};
 
 /// How many sessions are worked on at once. They wait for other services most of the time.
 const SESSIONS: usize = 32;
 /// How often the queue is looked at when nobody says that there is something new.
 const IDLE: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How often a session is tried when it fails for a reason that is no outage.
-const ATTEMPTS: i64 = 8;
-
-type Held = Arc<Mutex<HashMap<SessionName, i64>>>;
 
 /// Works on what is due until the tasks stop.
 pub(super) async fn run(engine: Arc<Engine>, tasks: Tasks) {
     let stop = tasks.stopping();
-    let held = Held::default();
+    let held = Arc::<Held>::default();
     tasks.spawn(
         "pipeline-leases",
         renew(engine.clone(), held.clone(), tasks.clone()),
@@ -63,7 +61,7 @@ pub(super) async fn run(engine: Arc<Engine>, tasks: Tasks) {
 async fn take(
     engine: &Arc<Engine>,
     tasks: &Tasks,
-    held: &Held,
+    held: &Arc<Held>,
     slots: &Arc<Semaphore>,
 ) -> Result<bool> {
     let closed = |error| Error::internal("waiting for a free slot", error);
@@ -87,24 +85,44 @@ async fn take(
     .await?;
     let any = !works.is_empty();
     for (work, permit) in works.into_iter().zip(permits) {
-        held.lock().insert(work.session.clone(), work.lease);
-        let (engine, held, stop) = (engine.clone(), held.clone(), tasks.stopping());
-        tasks.spawn("pipeline-session", async move {
-            tokio::select! {
-                () = stop.cancelled() => hand_over(&engine, &work).await,
-                () = work_on(&engine, &work) => {}
-            }
-            held.lock().remove(&work.session);
-            drop(permit);
-            engine.wake.notify_one();
-        });
+        start(engine, tasks, held, work, permit);
     }
     Ok(any)
 }
 
+/// Starts to work on a session, until it is done, the tasks stop, or its lease is lost.
+fn start(
+    engine: &Arc<Engine>,
+    tasks: &Tasks,
+    held: &Arc<Held>,
+    work: Work,
+    permit: OwnedSemaphorePermit,
+) {
+    let hold = held.hold(&work);
+    let (engine, stop) = (engine.clone(), tasks.stopping());
+    tasks.spawn("pipeline-session", async move {
+        tokio::select! {
+            // The lease ends with the work too: whoever is done has lost nothing.
+            biased;
+            () = work_on(&engine, &work) => {}
+            () = stop.cancelled() => hand_over(&engine, &work).await,
+            () = hold.lost() => {
+                tracing::warn!(session = %work.session, lease = work.lease, "the lease of a session was lost: whoever has it goes on");
+            }
+        }
+        drop((hold, permit));
+        engine.wake.notify_one();
+    });
+}
+
 /// Lets the next process go on at once, rather than when the lease ends.
 async fn hand_over(engine: &Engine, work: &Work) {
-    if let Err(error) = works::release(&engine.db, work, work.attempts, engine.now()).await {
+    give_back(engine, work, work.tries, Duration::ZERO).await;
+}
+
+async fn give_back(engine: &Engine, work: &Work, tries: Tries, pause: Duration) {
+    if let Err(error) = works::release(&engine.db, work, tries, engine.after(pause)).await {
+        // The lease ends by itself.
         tracing::warn!(session = %work.session, %error, "a session could not be given back");
     }
 }
@@ -115,34 +133,27 @@ async fn work_on(engine: &Engine, work: &Work) {
     let Err(error) = session::process(engine, work, &note).await else {
         return;
     };
-    let attempts = if progressed.into_inner() {
-        0
+    let before = if progressed.into_inner() {
+        Tries::default()
     } else {
-        work.attempts
+        work.tries
     };
-    tracing::warn!(session = %work.session, attempts, %error, cause = error.cause().map(tracing::field::display), "a session could not be worked on");
-    let outage = error.is_transient()
-        || matches!(
-            error,
-            Error::Aborted { .. } | Error::Unauthenticated { .. } | Error::Cancelled { .. }
-        );
-    let gone = matches!(error, Error::NotFound { .. });
-    if (gone || (!outage && attempts + 1 >= ATTEMPTS))
-        && session::give_up(engine, work, &error).await.is_ok()
-    {
-        return;
-    }
-    let pause = PAUSE
-        .saturating_mul(1 << attempts.clamp(0, 10))
-        .min(LONGEST_PAUSE);
-    if let Err(error) = works::release(&engine.db, work, attempts + 1, engine.after(pause)).await {
-        // The lease ends by itself.
-        tracing::warn!(session = %work.session, %error, "a session could not be given back");
-    }
+    tracing::warn!(session = %work.session, attempts = before.attempts, %error, cause = error.cause().map(tracing::field::display), "a session could not be worked on");
+    let (tries, pause) = match failure::next(&error, before) {
+        Next::Again(tries, pause) => (tries, pause),
+        Next::GiveUp(tries) => match give_up(engine, work, &error).await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::warn!(session = %work.session, %error, "a session could not be given up");
+                (tries, failure::pause(tries))
+            }
+        },
+    };
+    give_back(engine, work, tries, pause).await;
 }
 
 /// Says, as long as this process lives, that it holds what it holds.
-async fn renew(engine: Arc<Engine>, held: Held, tasks: Tasks) {
+async fn renew(engine: Arc<Engine>, held: Arc<Held>, tasks: Tasks) {
     let stop = tasks.stopping();
     let mut ticks = tokio::time::interval(LEASE / 3);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -151,14 +162,13 @@ async fn renew(engine: Arc<Engine>, held: Held, tasks: Tasks) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let sessions: Vec<SessionName> = held.lock().keys().cloned().collect();
-        if sessions.is_empty() {
+        let leases = held.leases();
+        if leases.is_empty() {
             continue;
         }
-        if let Err(error) =
-            works::renew(&engine.db, &engine.owner, &sessions, engine.after(LEASE)).await
-        {
-            tracing::warn!(%error, "leases could not be renewed");
+        match works::renew(&engine.db, &engine.owner, &leases, engine.after(LEASE)).await {
+            Ok(renewed) => held.lose(leases.iter().filter(|lease| !renewed.contains(lease))),
+            Err(error) => tracing::warn!(%error, "leases could not be renewed"),
         }
     }
 }

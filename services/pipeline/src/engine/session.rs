@@ -1,17 +1,13 @@
 //! The unit of work: one session, with all the runs on it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use granary_core::{Error, Result, name::SessionName};
-use granary_proto::{
-    convert,
-    metadata::v1::{AssetEvent, AssetState, AssetStateUpdate, FinishSessionRequest},
-};
+use granary_core::Result;
+use granary_proto::metadata::v1::{FinishSessionRequest, SessionState};
 
-use super::{Engine, make::Outputs, page::Subject, pass::Pass, plan::Plan, whole};
+use super::{Engine, outputs::Outputs, pass::Pass, plan::Plan, subject::Subject, whole};
 use crate::{
-    item::{Item, SessionInfo},
-    report,
+    item::SessionInfo,
     session_file::SessionFile,
     state::{self, RunEvent},
     store::{
@@ -21,19 +17,6 @@ use crate::{
         write::{Progress, Write},
     },
 };
-
-/// Whether an error says nothing about the session, so that the work is to be tried again.
-pub(crate) fn is_infrastructure(error: &Error) -> bool {
-    error.is_transient()
-        || matches!(
-            error,
-            Error::Unauthenticated { .. }
-                | Error::Cancelled { .. }
-                | Error::Internal { .. }
-                | Error::Aborted { .. }
-                | Error::Exhausted { .. }
-        )
-}
 
 /// Works on a session to its end. `progressed` is called whenever something was finished for good.
 pub(crate) async fn process(
@@ -57,18 +40,7 @@ pub(crate) async fn process(
             engine.definition(&run.name.parent(), run.version).await?,
         ));
     }
-    let first = whole::judge(engine, &session, &file, &mut plans).await?;
-    let mut outputs = Outputs {
-        attributes: first.attributes,
-        ..Outputs::default()
-    };
-    for (at, run) in runs
-        .iter()
-        .enumerate()
-        .filter(|(_, run)| !run.error.is_empty())
-    {
-        outputs.failures.insert(at, run.error.clone());
-    }
+    let attributes = whole::judge(engine, &session, &file, &mut plans).await?;
     let mut counts = Vec::with_capacity(runs.len());
     for run in &runs {
         let so_far = results::counts(engine.db.reader(), &run.name.run).await?;
@@ -77,17 +49,25 @@ pub(crate) async fn process(
             ..so_far
         });
     }
-    let subject = Arc::new(Subject { session, plans });
     let mut pass = Pass {
         engine,
         work,
-        subject,
-        outputs,
+        subject: Arc::new(Subject::new(session, plans)),
+        outputs: Outputs::new(attributes, failures(&runs)),
         counts,
         progressed,
     };
     pass.assets().await?;
     pass.finish().await
+}
+
+/// What earlier attempts could not do, by plan.
+fn failures(runs: &[RunRow]) -> BTreeMap<usize, String> {
+    let failed = runs
+        .iter()
+        .enumerate()
+        .filter(|(_, run)| !run.error.is_empty());
+    failed.map(|(at, run)| (at, run.error.clone())).collect()
 }
 
 /// No pipeline wants the session: it is processed, and with it its assets are ready.
@@ -97,15 +77,7 @@ async fn nothing_to_check(engine: &Engine, work: &Work) -> Result<()> {
         ..Default::default()
     };
     engine.remote.finish_session(request).await?;
-    engine
-        .write(Write {
-            work: work.clone(),
-            results: vec![],
-            cache: vec![],
-            runs: vec![],
-            done: true,
-        })
-        .await
+    engine.write(Write::end(work, vec![])).await
 }
 
 /// An earlier attempt got as far as the verdict, but could not note it here.
@@ -118,9 +90,8 @@ async fn already_over(
     let mut ends = Vec::with_capacity(runs.len());
     for run in runs.iter().filter(|run| !state::is_final(run.state)) {
         let so_far = results::counts(engine.db.reader(), &run.name.run).await?;
-        let rejected = so_far.rejected > 0
-            || (so_far.done == 0
-                && session.state == granary_proto::metadata::v1::SessionState::Failed);
+        let rejected =
+            so_far.rejected > 0 || (so_far.done == 0 && session.state == SessionState::Failed);
         let event = if run.error.is_empty() {
             RunEvent::Finished { rejected }
         } else {
@@ -137,107 +108,5 @@ async fn already_over(
             finish_time: engine.now(),
         });
     }
-    engine
-        .write(Write {
-            work: work.clone(),
-            results: vec![],
-            cache: vec![],
-            runs: ends,
-            done: true,
-        })
-        .await
-}
-
-pub(super) fn is_open(state: AssetState) -> bool {
-    matches!(state, AssetState::Uploaded | AssetState::Validating)
-}
-
-/// Applies events to assets. One that is refused was decided already, or the asset is gone: neither is a reason to stop.
-pub(super) async fn apply(
-    engine: &Engine,
-    session: &SessionName,
-    updates: Vec<AssetStateUpdate>,
-) -> Result<()> {
-    if updates.is_empty() {
-        return Ok(());
-    }
-    for result in engine
-        .remote
-        .update_assets(&session.project, updates)
-        .await?
-    {
-        let Some(error) = result.error.map(granary_runtime::rpc::from_item) else {
-            continue;
-        };
-        if is_infrastructure(&error) {
-            return Err(error);
-        }
-        tracing::warn!(%session, %error, "an asset did not take its verdict");
-    }
-    Ok(())
-}
-
-/// Ends a session that cannot be worked on, however often it is tried: what is undecided is refused, and says why.
-pub(crate) async fn give_up(engine: &Engine, work: &Work, error: &Error) -> Result<()> {
-    let reason = report::one("pipeline", format!("could not be run: {error}"));
-    let mut token = String::new();
-    loop {
-        let (items, next) = match engine.remote.assets(&work.session, token).await {
-            Err(Error::NotFound { .. }) => break,
-            other => other?,
-        };
-        let refuse = |item: &Item| AssetStateUpdate {
-            name: item.name.to_string(),
-            event: AssetEvent::Refused as i32,
-            errors: convert::wire_report(reason.clone()),
-            ..Default::default()
-        };
-        apply(
-            engine,
-            &work.session,
-            items
-                .iter()
-                .filter(|item| is_open(item.state))
-                .map(refuse)
-                .collect(),
-        )
-        .await?;
-        if next.is_empty() {
-            break;
-        }
-        token = next;
-    }
-    let request = FinishSessionRequest {
-        name: work.session.to_string(),
-        errors: convert::wire_report(reason),
-        ..Default::default()
-    };
-    match engine.remote.finish_session(request).await {
-        Err(Error::NotFound { .. }) => {}
-        other => other?,
-    }
-    let mut ends = Vec::new();
-    for run in runs::of_session(engine.db.reader(), &work.session)
-        .await?
-        .into_iter()
-        .filter(|run| !state::is_final(run.state))
-    {
-        let state = state::next(&run.name, run.state, RunEvent::GaveUp)?;
-        ends.push(Progress {
-            name: run.name,
-            state,
-            counts: run.counts,
-            error: error.to_string(),
-            finish_time: engine.now(),
-        });
-    }
-    engine
-        .write(Write {
-            work: work.clone(),
-            results: vec![],
-            cache: vec![],
-            runs: ends,
-            done: true,
-        })
-        .await
+    engine.write(Write::end(work, ends)).await
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use granary_core::{Result, value::Value};
+use granary_core::{Result, sidecar::Listed, value::Value};
 
 use super::{Engine, plan::Plan};
 use crate::{
@@ -11,28 +11,21 @@ use crate::{
     record::{AssetRecord, Outcome, StepRecord},
     report::{self, Report},
     session_file::SessionFile,
-    steps::{self, Action, Check, Transform, Waiting},
+    steps::{self, Action, Check, Transform},
 };
 
-/// What came out.
-#[derive(Debug, Default)]
-pub(crate) struct Judged {
-    /// To add to the session.
-    pub(crate) attributes: BTreeMap<String, Value>,
-}
-
-/// Runs the steps of the whole session, and notes in each plan what they found.
+/// Runs the steps of the whole session, and notes in each plan what they found. Returns the attributes to add to the session.
 pub(crate) async fn judge(
     engine: &Engine,
     session: &SessionInfo,
     file: &SessionFile,
     plans: &mut [Plan],
-) -> Result<Judged> {
+) -> Result<BTreeMap<String, Value>> {
     let mut listed = Vec::new();
     for plan in plans.iter() {
         for step in &plan.definition.steps {
             if let Action::Check(Check::SessionComplete(check)) = &step.action {
-                listed.push(check.waiting(session, file));
+                listed.push(check.listed(session, file));
             }
         }
     }
@@ -46,8 +39,8 @@ pub(crate) async fn judge(
             .iter()
             .map(|step| match &step.action {
                 Action::Check(Check::SessionComplete(_)) => {
-                    listed.next().map(|waiting| match waiting {
-                        Ok(waiting) => waiting.report(),
+                    listed.next().map(|listed| match listed {
+                        Ok(listed) => steps::missing(&listed),
                         Err(report) => report,
                     })
                 }
@@ -64,14 +57,14 @@ pub(crate) async fn judge(
 async fn look_for(
     engine: &Engine,
     session: &SessionInfo,
-    listed: &mut [std::result::Result<Waiting, Report>],
+    listed: &mut [std::result::Result<Listed, Report>],
 ) -> Result<()> {
     let mut token = String::new();
-    while listed.iter().flatten().any(|waiting| !waiting.is_over()) {
+    while listed.iter().flatten().any(|listed| !listed.is_over()) {
         let (items, next) = engine.remote.assets(&session.name, token).await?;
         for item in &items {
-            for waiting in listed.iter_mut().flatten() {
-                waiting.saw(&item.path);
+            for listed in listed.iter_mut().flatten() {
+                listed.saw(&item.path);
             }
         }
         if next.is_empty() {
@@ -98,8 +91,12 @@ fn note(plan: &mut Plan, session: &SessionInfo, found: &[Option<Report>]) {
 }
 
 /// Transforms of the session run where all of its checks, in all pipelines, passed.
-fn transform(session: &SessionInfo, file: &SessionFile, plans: &mut [Plan]) -> Judged {
-    let mut judged = Judged::default();
+fn transform(
+    session: &SessionInfo,
+    file: &SessionFile,
+    plans: &mut [Plan],
+) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
     let passed = plans.iter().all(|plan| plan.session_errors().is_empty());
     for plan in plans {
         let definition = plan.definition.clone();
@@ -116,7 +113,7 @@ fn transform(session: &SessionInfo, file: &SessionFile, plans: &mut [Plan]) -> J
             }
             let errors = match steps::metadata_attributes(session, file) {
                 Ok(attributes) => {
-                    judged.attributes.extend(attributes);
+                    all.extend(attributes);
                     Report::new()
                 }
                 Err(message) => report::one("metadata", message),
@@ -124,7 +121,7 @@ fn transform(session: &SessionInfo, file: &SessionFile, plans: &mut [Plan]) -> J
             set(plan, place, StepRecord::judged(&step.name, errors, false));
         }
     }
-    judged
+    all
 }
 
 fn applies(plan: &Plan, step: &Step, session: &SessionInfo) -> bool {

@@ -50,7 +50,7 @@ const TABLES: [&str; 14] = [
     // `due`: when it may be taken; the end of the lease while somebody works on it, the end of a pause after a failure.
     "CREATE TABLE works (
         session {text} NOT NULL PRIMARY KEY, state BIGINT NOT NULL, due BIGINT NOT NULL, lease BIGINT NOT NULL, owner {text} NOT NULL,
-        attempts BIGINT NOT NULL, create_time BIGINT NOT NULL)",
+        attempts BIGINT NOT NULL, strikes BIGINT NOT NULL, create_time BIGINT NOT NULL)",
     "CREATE INDEX works_due ON works (due) WHERE state = 0",
     // One row for an asset in a run, with what all of the steps found, since it is written and read together.
     "CREATE TABLE results (

@@ -3,6 +3,8 @@
 //! Parameters: `mode`, `header` (default: its size can be read from the header) or `full` (every pixel is decoded); `max_pixels` (default
 //! 100M), compared with the header before anything is decoded, so that a small file cannot fill the memory.
 
+use image::DynamicImage;
+
 use super::Finding;
 use crate::{
     content::{Content, MAX_WHOLE},
@@ -44,16 +46,10 @@ impl ImageDecodable {
             Ok(dimensions) => dimensions,
             Err(message) => return Finding::wrong("image", message),
         };
-        if self.full {
-            if !content.is_whole() {
-                return Finding::wrong(
-                    "image",
-                    format!("expected at most {MAX_WHOLE} bytes to decode, the file is larger"),
-                );
-            }
-            if let Err(message) = content.image() {
-                return Finding::wrong("image", message);
-            }
+        if self.full
+            && let Err(message) = pixels(content, self.max_pixels)
+        {
+            return Finding::wrong("image", message);
         }
         Finding {
             attributes: super::image_dimensions::attributes(width, height),
@@ -62,8 +58,19 @@ impl ImageDecodable {
     }
 }
 
+/// The pixels of an image that is not too much to decode.
+pub(super) fn pixels(content: &Content, max_pixels: u64) -> Result<&DynamicImage, String> {
+    bounded(content, max_pixels)?;
+    if !content.is_whole() {
+        return Err(format!(
+            "expected at most {MAX_WHOLE} bytes to decode, the file is larger"
+        ));
+    }
+    content.image().map_err(str::to_owned)
+}
+
 /// Width and height, if they are not too much to decode.
-pub(super) fn bounded(content: &Content, max_pixels: u64) -> Result<(u64, u64), String> {
+fn bounded(content: &Content, max_pixels: u64) -> Result<(u64, u64), String> {
     let (width, height) = content.dimensions()?;
     if width.saturating_mul(height) > max_pixels {
         return Err(format!(

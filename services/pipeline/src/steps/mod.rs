@@ -21,7 +21,7 @@ pub(crate) use self::{
     media_type::MediaType,
     metadata_attributes::attributes as metadata_attributes,
     metadata_schema::MetadataSchema,
-    session_complete::{SessionComplete, Waiting},
+    session_complete::{SessionComplete, missing},
     thumbnail::Thumbnail,
 };
 use crate::{content::Content, definition::params::Params, item::Item, report::Report};

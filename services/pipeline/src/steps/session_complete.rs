@@ -3,10 +3,7 @@
 //! Parameters: `list`, the name of the session's attribute that holds the list (a JSON list, or names separated by commas, lines or blanks).
 //! Without it, the list is `files` in the metadata file. Names are relative to the session or to the folder of the metadata file.
 
-use std::collections::HashMap;
-
-use granary_core::{name::quote, value::Value};
-use unicode_normalization::UnicodeNormalization as _;
+use granary_core::{name::quote, sidecar::Listed, value::Value};
 
 use crate::{
     definition::params::Params,
@@ -33,17 +30,13 @@ impl SessionComplete {
     }
 
     /// The files to wait for; or what is wrong with the list.
-    pub(crate) fn waiting(
+    pub(crate) fn listed(
         &self,
         session: &SessionInfo,
         file: &SessionFile,
-    ) -> Result<Waiting, Report> {
+    ) -> Result<Listed, Report> {
         let names = self.names(session, file)?;
-        let folder = session
-            .metadata_path
-            .rsplit_once('/')
-            .map(|(folder, _)| folder);
-        Ok(Waiting::new(names, folder))
+        Ok(Listed::new(names, &session.metadata_path))
     }
 
     fn names(&self, session: &SessionInfo, file: &SessionFile) -> Result<Vec<String>, Report> {
@@ -76,77 +69,19 @@ impl SessionComplete {
     }
 }
 
-/// Listed files that have not been seen yet.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    names: Vec<Option<String>>,
-    places: HashMap<String, usize>,
-    left: usize,
-}
-
-impl Waiting {
-    fn new(names: Vec<String>, folder: Option<&str>) -> Self {
-        let mut places = HashMap::new();
-        for (at, name) in names.iter().enumerate() {
-            let plain = name.trim_start_matches("./").replace('\\', "/");
-            if let Some(folder) = folder {
-                places.insert(normal(&format!("{folder}/{plain}")), at);
-            }
-            places.entry(normal(&plain)).or_insert(at);
-        }
-        Self {
-            left: names.len(),
-            names: names.into_iter().map(Some).collect(),
-            places,
-        }
+/// What is missing.
+pub(crate) fn missing(listed: &Listed) -> Report {
+    let mut report = Report::new();
+    for name in listed.missing().take(MAX_NAMED) {
+        let message = format!("listed file {} is missing", quote(name));
+        report::add(&mut report, "session", message);
     }
-
-    /// Whether every listed file has been seen.
-    pub(crate) fn is_over(&self) -> bool {
-        self.left == 0
+    let more = listed.missing().skip(MAX_NAMED).count();
+    if more > 0 {
+        let message = format!("{more} more listed files are missing");
+        report::add(&mut report, "session", message);
     }
-
-    /// Notes that a file is there.
-    pub(crate) fn saw(&mut self, path: &str) {
-        let place = self
-            .places
-            .get(path)
-            .or_else(|| self.places.get(&normal(path)));
-        if let Some(slot) = place.and_then(|at| self.names.get_mut(*at))
-            && slot.take().is_some()
-        {
-            self.left -= 1;
-        }
-    }
-
-    /// What is missing.
-    pub(crate) fn report(&self) -> Report {
-        let mut report = Report::new();
-        let missing: Vec<&String> = self.names.iter().flatten().collect();
-        for name in missing.iter().take(MAX_NAMED) {
-            report::add(
-                &mut report,
-                "session",
-                format!("listed file {} is missing", quote(name)),
-            );
-        }
-        if missing.len() > MAX_NAMED {
-            report::add(
-                &mut report,
-                "session",
-                format!(
-                    "{} more listed files are missing",
-                    missing.len() - MAX_NAMED
-                ),
-            );
-        }
-        report
-    }
-}
-
-// One name has several spellings in Unicode, and file systems change them on the way.
-fn normal(path: &str) -> String {
-    path.nfc().collect()
+    report
 }
 
 fn split(text: &str) -> Vec<String> {

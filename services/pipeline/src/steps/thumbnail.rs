@@ -54,10 +54,7 @@ impl Thumbnail {
     /// Renders it; or says what is wrong with the image.
     pub(crate) fn run(&self, content: &Content) -> Result<Bytes, Finding> {
         let wrong = |message: String| Finding::wrong("image", message);
-        image_decodable::bounded(content, image_decodable::MAX_PIXELS).map_err(wrong)?;
-        let image = content
-            .image()
-            .map_err(|message| wrong(message.to_owned()))?;
+        let image = image_decodable::pixels(content, image_decodable::MAX_PIXELS).map_err(wrong)?;
         let small = if image.width().max(image.height()) > self.max_edge {
             image.thumbnail(self.max_edge, self.max_edge)
         } else {

@@ -1,5 +1,7 @@
 //! The queue and what is written under a lease, on SQLite.
 
+use std::collections::HashSet;
+
 use granary_core::{
     Error,
     name::{PipelineName, SessionName},
@@ -13,12 +15,12 @@ use super::{
     all, cursor, get,
     pipelines::{self, PipelineRow},
     runs,
-    works::{self, Work},
+    works::{self, Tries},
     write::{self, Write},
 };
 use crate::migration::Migrator;
 
-pub(super) async fn database() -> (TempDir, Db) {
+pub(crate) async fn database() -> (TempDir, Db) {
     let folder = tempfile::tempdir().unwrap();
     let db = Db::open::<Migrator>(&DatabaseUrl::Sqlite(folder.path().into()), "pipeline")
         .await
@@ -38,11 +40,11 @@ pub(super) async fn plan(db: &Db, sql: &str, parameters: usize) -> String {
         .join("\n")
 }
 
-fn session(id: &str) -> SessionName {
+pub(crate) fn session(id: &str) -> SessionName {
     SessionName::new("p", "raw", id).unwrap()
 }
 
-async fn apply(db: &Db, version: i64) {
+pub(crate) async fn apply(db: &Db, version: i64) {
     let row = PipelineRow {
         name: PipelineName::new("p", "images").unwrap(),
         version,
@@ -62,16 +64,6 @@ async fn states(db: &Db, id: &str) -> Vec<(i64, RunState)> {
         .into_iter()
         .map(|run| (run.version, run.state))
         .collect()
-}
-
-fn end(work: &Work) -> Write {
-    Write {
-        work: work.clone(),
-        results: vec![],
-        cache: vec![],
-        runs: vec![],
-        done: true,
-    }
 }
 
 #[tokio::test]
@@ -110,9 +102,13 @@ async fn a_session_is_held_by_one_until_its_lease_ends() {
             .unwrap()
             .is_empty()
     );
-    works::renew(&db, "one", &[session("a")], 200)
-        .await
-        .unwrap();
+    let lease = (session("a"), first[0].lease);
+    assert_eq!(
+        works::renew(&db, "one", std::slice::from_ref(&lease), 200)
+            .await
+            .unwrap(),
+        HashSet::from([lease])
+    );
     assert!(
         works::claim(&db, "two", 5, 150, 250)
             .await
@@ -122,9 +118,16 @@ async fn a_session_is_held_by_one_until_its_lease_ends() {
     let second = works::claim(&db, "two", 5, 200, 300).await.unwrap();
 
     // What the first one writes late is refused, alone.
-    let results = write::apply(&db, vec![end(&first[0]), end(&second[0])], 210)
-        .await
-        .unwrap();
+    let results = write::apply(
+        &db,
+        vec![
+            Write::end(&first[0], vec![]),
+            Write::end(&second[0], vec![]),
+        ],
+        210,
+    )
+    .await
+    .unwrap();
     assert!(
         matches!(results[0], Err(Error::Aborted { .. })),
         "{:?}",
@@ -148,7 +151,11 @@ async fn what_is_given_back_is_taken_again_when_it_is_due() {
         .await
         .unwrap()
         .remove(0);
-    works::release(&db, &work, 3, 60).await.unwrap();
+    let tries = Tries {
+        attempts: 3,
+        strikes: 2,
+    };
+    works::release(&db, &work, tries, 60).await.unwrap();
     assert_eq!(works::next_due(&db).await.unwrap(), Some(60));
     assert!(
         works::claim(&db, "one", 5, 59, 100)
@@ -157,8 +164,8 @@ async fn what_is_given_back_is_taken_again_when_it_is_due() {
             .is_empty()
     );
     assert_eq!(
-        works::claim(&db, "one", 5, 60, 100).await.unwrap()[0].attempts,
-        3
+        works::claim(&db, "one", 5, 60, 100).await.unwrap()[0].tries,
+        tries
     );
 }
 
@@ -169,4 +176,26 @@ async fn the_only_process_takes_over_at_once_what_an_earlier_one_held() {
     works::claim(&db, "dead", 5, 10, 1_000_000).await.unwrap();
     works::take_over(&db, 20).await.unwrap();
     assert_eq!(works::claim(&db, "new", 5, 20, 100).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lease_that_was_lost_is_not_renewed_whoever_has_the_session_now() {
+    let (_folder, db) = database().await;
+    let all = [session("a"), session("b"), session("c")];
+    works::enqueue(&db, &all, "t", 10).await.unwrap();
+    let first = works::claim(&db, "one", 5, 10, 100).await.unwrap();
+    let leases: Vec<_> = first
+        .iter()
+        .map(|work| (work.session.clone(), work.lease))
+        .collect();
+    // Their time ran out: one is taken again by the same process, one by another, one by nobody.
+    let mut taken = works::claim(&db, "one", 1, 100, 300).await.unwrap();
+    taken.extend(works::claim(&db, "two", 1, 100, 300).await.unwrap());
+    let left = leases
+        .iter()
+        .filter(|lease| taken.iter().all(|work| work.session != lease.0));
+    assert_eq!(
+        works::renew(&db, "one", &leases, 400).await.unwrap(),
+        left.cloned().collect()
+    );
 }

@@ -1,5 +1,7 @@
 //! The queue: one entry for each session that completed. Whoever takes one holds a lease, with a number that fences late writes.
 
+use std::collections::HashSet;
+
 use granary_core::{Result, id, name::SessionName};
 use granary_proto::pipeline::v1::RunState;
 use granary_runtime::db::{self, Db};
@@ -13,9 +15,20 @@ use super::{Column, all, cursor, execute, get, one, rows, table};
 pub(crate) struct Work {
     pub(crate) session: SessionName,
     pub(crate) lease: i64,
-    /// How often it was given back without getting on.
-    pub(crate) attempts: i64,
+    pub(crate) tries: Tries,
 }
+
+/// How often a session was given back without getting on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tries {
+    /// All failures.
+    pub(crate) attempts: i64,
+    /// How near they bring it to being given up: outages count nothing.
+    pub(crate) strikes: i64,
+}
+
+/// A session and the number of the lease under which it is held.
+pub(crate) type Lease = (SessionName, i64);
 
 /// Queues sessions with a run for each pipeline that they start, and keeps the token of the events that said so. Sessions that are there
 /// already are left alone. Says how many are new.
@@ -32,8 +45,8 @@ pub(crate) async fn enqueue(
         .map(|session| json!([session.to_string()]))
         .collect();
     let sql = format!(
-        "INSERT INTO works (session, state, due, lease, owner, attempts, create_time)
-         SELECT DISTINCT session, 0, $2, 0, '', 0, $2 FROM {} AS new WHERE true ON CONFLICT (session) DO NOTHING RETURNING session",
+        "INSERT INTO works (session, state, due, lease, owner, attempts, strikes, create_time)
+         SELECT DISTINCT session, 0, $2, 0, '', 0, 0, $2 FROM {} AS new WHERE true ON CONFLICT (session) DO NOTHING RETURNING session",
         table(backend, 1, &[("session", Column::Text)])
     );
     let mut new = Vec::new();
@@ -123,7 +136,7 @@ pub(crate) async fn claim(
     };
     let sql = format!(
         "UPDATE works SET lease = lease + 1, owner = $1, due = $2 WHERE session IN
-         (SELECT session FROM works WHERE state = 0 AND due <= $3 ORDER BY due LIMIT $4{skip}) RETURNING session, lease, attempts"
+         (SELECT session FROM works WHERE state = 0 AND due <= $3 ORDER BY due LIMIT $4{skip}) RETURNING session, lease, attempts, strikes"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = all(
@@ -138,7 +151,10 @@ pub(crate) async fn claim(
         works.push(Work {
             session: SessionName::parse(&session)?,
             lease: get(row, "lease")?,
-            attempts: get(row, "attempts")?,
+            tries: Tries {
+                attempts: get(row, "attempts")?,
+                strikes: get(row, "strikes")?,
+            },
         });
     }
     if !works.is_empty() {
@@ -166,41 +182,49 @@ pub(crate) async fn claim(
     Ok(works)
 }
 
-/// Holds everything that `owner` has for longer.
+/// Holds what `owner` has for longer; says which of the leases are still its own.
 pub(crate) async fn renew(
     db: &Db,
     owner: &str,
-    sessions: &[SessionName],
+    leases: &[Lease],
     until: i64,
-) -> Result<()> {
+) -> Result<HashSet<Lease>> {
     let tx = db.begin().await?;
-    let held = sessions
+    let held = leases
         .iter()
-        .map(|session| json!([session.to_string()]))
+        .map(|(session, number)| json!([session.to_string(), number]))
         .collect();
     let sql = format!(
-        "UPDATE works SET due = $2 WHERE state = 0 AND owner = $3 AND session IN (SELECT session FROM {} AS held)",
-        table(tx.get_database_backend(), 1, &[("session", Column::Text)])
+        "UPDATE works SET due = $2 FROM {} AS held WHERE works.session = held.session AND works.lease = held.number
+         AND works.state = 0 AND works.owner = $3 RETURNING works.session AS session, works.lease AS lease",
+        table(
+            tx.get_database_backend(),
+            1,
+            &[("session", Column::Text), ("number", Column::Number)]
+        )
     );
-    execute(&tx, sql, vec![rows(held), until.into(), owner.into()]).await?;
-    db::commit(tx).await
+    let values = vec![rows(held), until.into(), owner.into()];
+    let mut renewed = HashSet::new();
+    for row in all(&tx, sql, values).await? {
+        let session: String = get(&row, "session")?;
+        renewed.insert((SessionName::parse(&session)?, get(&row, "lease")?));
+    }
+    db::commit(tx).await?;
+    Ok(renewed)
 }
 
 /// Gives a session back, to be taken again at `due`.
-pub(crate) async fn release(db: &Db, work: &Work, attempts: i64, due: i64) -> Result<()> {
+pub(crate) async fn release(db: &Db, work: &Work, tries: Tries, due: i64) -> Result<()> {
     let tx = db.begin().await?;
-    let sql = "UPDATE works SET due = $3, attempts = $4, owner = '' WHERE session = $1 AND lease = $2 AND state = 0";
-    execute(
-        &tx,
-        sql,
-        vec![
-            work.session.to_string().into(),
-            work.lease.into(),
-            due.into(),
-            attempts.into(),
-        ],
-    )
-    .await?;
+    let sql = "UPDATE works SET due = $3, attempts = $4, strikes = $5, owner = '' WHERE session = $1 AND lease = $2 AND state = 0";
+    let values = vec![
+        work.session.to_string().into(),
+        work.lease.into(),
+        due.into(),
+        tries.attempts.into(),
+        tries.strikes.into(),
+    ];
+    execute(&tx, sql, values).await?;
     db::commit(tx).await
 }
 

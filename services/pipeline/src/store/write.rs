@@ -31,6 +31,19 @@ pub(crate) struct Write {
     pub(crate) done: bool,
 }
 
+impl Write {
+    /// The end of the work on a session.
+    pub(crate) fn end(work: &Work, runs: Vec<Progress>) -> Self {
+        Self {
+            work: work.clone(),
+            results: vec![],
+            cache: vec![],
+            runs,
+            done: true,
+        }
+    }
+}
+
 /// How far a run is.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {

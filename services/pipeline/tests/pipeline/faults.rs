@@ -1,14 +1,16 @@
 //! Objects that are not what they should be, and a store that is away.
 
+use granary_core::name::SessionName;
 use granary_proto::{
     metadata::v1::{AssetState, SessionState},
     pipeline::v1::RunState,
 };
 use tokio_stream::StreamExt as _;
+use tonic::Status;
 
 use crate::{
     files::jpeg,
-    world::{World, errors, session},
+    world::{Act, Front, World, errors, session},
 };
 
 const TYPED: &str = "{ name: typing, on: { event: session.completed, dataset: raw }, steps: [ { name: typed, check: media-type } ] }";
@@ -78,4 +80,34 @@ async fn a_store_that_is_away_is_waited_for() {
     world.store.start_again().await;
     assert_eq!(world.finished(&name).await.state(), SessionState::Processed);
     assert_eq!(service.end_of(&run.name).await.state(), RunState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_session_that_is_given_up_leaves_no_output_open() {
+    let world = World::start().await;
+    // The first verdicts, which come after the copies.
+    let gone = Act::Refuse(Status::not_found("no such project"));
+    let front = Front::new("BatchUpdateAssetStates", 1, gone);
+    let service = world.pipeline_over(front.link(&world)).await;
+    service
+        .apply("{ name: keeping, on: { event: session.completed, dataset: raw }, steps: [ { name: keep, transform: copy, into: processed } ] }")
+        .await;
+    let name = world.send("s1", vec![("a.txt", b"a".to_vec())]).await;
+
+    let done = world.finished(&name).await;
+    assert_eq!(done.state(), SessionState::Failed);
+    let reasons = errors(&world.assets(&name).await["a.txt"].errors);
+    assert!(
+        reasons[0].starts_with("pipeline: could not be run: "),
+        "{reasons:?}"
+    );
+    assert_eq!(service.ended(&name).await.state(), RunState::Failed);
+    let output = SessionName {
+        dataset: "processed".into(),
+        ..name
+    };
+    assert_eq!(
+        world.finished(&output).await.state(),
+        SessionState::Processed
+    );
 }

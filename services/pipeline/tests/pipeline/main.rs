@@ -14,6 +14,7 @@ mod cache;
 mod definitions;
 mod faults;
 mod files;
+mod reports;
 mod restart;
 mod runs;
 mod verdicts;

@@ -7,11 +7,11 @@ use granary_proto::{
     metadata::v1::{AssetState, SessionState},
     pipeline::v1::RunState,
 };
-use granary_runtime::{auth::Role, task::Tasks};
+use tokio::task::JoinHandle;
 
 use crate::{
     files::{TEXT, jpeg},
-    world::{World, session},
+    world::{Act, Front, World, session},
 };
 
 const IMAGES: &str = r#"
@@ -24,8 +24,8 @@ steps:
   - { name: keep, transform: copy, into: processed }
 "#;
 
-/// Runs an engine in a runtime of its own, and ends it without a word after a while.
-fn killed_after(world: &Arc<World>, millis: u64) -> tokio::task::JoinHandle<()> {
+/// Runs an engine in a runtime of its own, and ends it without a word while it waits for the answer to a call.
+fn killed_at(world: &Arc<World>, method: &'static str, nth: usize) -> JoinHandle<()> {
     let world = world.clone();
     tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -34,14 +34,9 @@ fn killed_after(world: &Arc<World>, millis: u64) -> tokio::task::JoinHandle<()> 
             .build()
             .unwrap();
         runtime.block_on(async {
-            let tasks = Tasks::new();
-            let link = world.link(Role::Service);
-            let _service = world
-                .options()
-                .build(&tasks, link.clone(), link)
-                .await
-                .unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
+            let front = Front::new(method, nth, Act::LoseAnswer);
+            let _service = world.pipeline_over(front.link(&world)).await;
+            front.reached().await;
         });
         runtime.shutdown_background();
     })
@@ -68,8 +63,18 @@ async fn an_engine_that_is_killed_anywhere_leaves_every_asset_with_one_right_ver
         .fill(&name, (0..count).map(|at| (path(at), bytes(at))).collect())
         .await;
     world.complete(&name).await;
-    for millis in [30, 250, 500, 700, 1000] {
-        killed_after(&world, millis).await.unwrap();
+    for (method, nth) in [
+        ("CreateSession", 1),
+        ("BatchCopyAssets", 1),
+        ("BatchCreateUploads", 1),
+        ("BatchUpdateAssetStates", 1),
+        // The first page is done by now.
+        ("BatchCompleteUploads", 1),
+        ("BatchUpdateAssetStates", 1),
+        ("CompleteSession", 1),
+        ("FinishSession", 1),
+    ] {
+        killed_at(&world, method, nth).await.unwrap();
     }
 
     let service = world.pipeline().await;

@@ -85,6 +85,11 @@ async fn a_good_session_is_processed_and_its_results_lie_beside_each_other() {
             ]
         );
         assert_eq!(results["eeg.bin"].sha256, assets["eeg.bin"].sha256);
+        // What was found out about the source is known of its copy.
+        assert_eq!(
+            results["camera.jpg"].attributes,
+            assets["camera.jpg"].attributes
+        );
         let preview = &results["camera.jpg.preview.jpg"];
         assert_eq!(preview.derived_from, [assets["camera.jpg"].name.clone()]);
 

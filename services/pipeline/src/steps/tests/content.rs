@@ -1,62 +1,30 @@
-//! Each check on genuine files, made here.
+//! Checks of content, and thumbnails.
 
 use std::{collections::BTreeMap, io::Cursor};
 
-use granary_core::{
-    name::{AssetName, SessionName},
-    value::Value,
-};
-use granary_proto::metadata::v1::{AssetState, SessionState};
+use granary_core::{name::AssetName, value::Value};
+use granary_proto::metadata::v1::AssetState;
 use image::{DynamicImage, ImageFormat, RgbImage};
-use prost_types::{Struct, value::Kind};
 
-use super::{
-    Action, Check, ContentCheck, Finding, MetadataSchema, SessionComplete, Transform,
-    metadata_attributes,
-};
+use super::{action, nothing};
 use crate::{
     content::Content,
-    definition::params::Params,
-    item::{Item, SessionInfo},
-    report::{Report, lines},
-    session_file::SessionFile,
+    item::Item,
+    report::lines,
+    steps::{Action, Check, ContentCheck, Finding, Thumbnail, Transform},
 };
-
-fn wire(json: &serde_json::Value) -> prost_types::Value {
-    let kind = match json {
-        serde_json::Value::String(text) => Kind::StringValue(text.clone()),
-        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap()),
-        serde_json::Value::Bool(boolean) => Kind::BoolValue(*boolean),
-        serde_json::Value::Array(items) => Kind::ListValue(prost_types::ListValue {
-            values: items.iter().map(wire).collect(),
-        }),
-        serde_json::Value::Object(_) => Kind::StructValue(structure(json)),
-        serde_json::Value::Null => Kind::NullValue(0),
-    };
-    prost_types::Value { kind: Some(kind) }
-}
-
-fn structure(json: &serde_json::Value) -> Struct {
-    let fields = json.as_object().into_iter().flatten();
-    Struct {
-        fields: fields
-            .map(|(key, value)| (key.clone(), wire(value)))
-            .collect(),
-    }
-}
-
-fn action(name: &str, with: serde_json::Value) -> Action {
-    let with = structure(&with);
-    let mut params = Params::new(Some(&with));
-    let action = Action::read(name, &mut params).unwrap();
-    params.finish().unwrap();
-    action
-}
 
 fn check(name: &str, with: serde_json::Value) -> ContentCheck {
     match action(name, with) {
         Action::Check(Check::Content(check)) => check,
         other => panic!("{other:?} is no check of content"),
+    }
+}
+
+fn thumbnail(with: serde_json::Value) -> Thumbnail {
+    match action("thumbnail", with) {
+        Action::Transform(Transform::Thumbnail(thumbnail)) => thumbnail,
+        other => panic!("{other:?} is no thumbnail"),
     }
 }
 
@@ -104,10 +72,6 @@ fn bomb() -> Vec<u8> {
 }
 
 const TEXT: &[u8] = b"this is not an image\n";
-
-fn nothing() -> serde_json::Value {
-    serde_json::json!({})
-}
 
 #[test]
 fn media_type_compares_content_with_what_was_declared() {
@@ -242,15 +206,29 @@ fn a_header_that_claims_too_much_is_refused_before_anything_is_decoded() {
             ["image: expected at most 100000000 pixels, got 60000 x 60000"]
         );
     }
-    let Action::Transform(Transform::Thumbnail(thumbnail)) = action("thumbnail", nothing()) else {
-        panic!("no thumbnail")
-    };
-    let refused = thumbnail
+    let refused = thumbnail(nothing())
         .run(&Content::new(bomb().into(), true))
         .unwrap_err();
     assert_eq!(
         lines(&refused.errors),
         ["image: expected at most 100000000 pixels, got 60000 x 60000"]
+    );
+}
+
+#[test]
+fn an_image_that_is_too_large_to_be_read_whole_is_not_called_damaged() {
+    // Its start is all that was read.
+    let png = picture(400, 400, ImageFormat::Png);
+    let content = Content::new(png[..png.len() / 2].to_vec().into(), false);
+    let expected = ["image: expected at most 268435456 bytes to decode, the file is larger"];
+    let full = check("image-decodable", serde_json::json!({"mode": "full"}));
+    assert_eq!(
+        lines(&full.run(&item("a.png", png.len()), &content).errors),
+        expected
+    );
+    assert_eq!(
+        lines(&thumbnail(nothing()).run(&content).unwrap_err().errors),
+        expected
     );
 }
 
@@ -295,11 +273,7 @@ fn dimensions_are_bounded_on_both_sides() {
 
 #[test]
 fn thumbnails_keep_the_ratio_and_do_not_grow() {
-    let Action::Transform(Transform::Thumbnail(thumbnail)) =
-        action("thumbnail", serde_json::json!({"max_edge": 64}))
-    else {
-        panic!("no thumbnail")
-    };
+    let thumbnail = thumbnail(serde_json::json!({"max_edge": 64}));
     for (width, height, small) in [(400, 200, (64, 32)), (10, 20, (10, 20))] {
         let made = thumbnail
             .run(&Content::new(
@@ -333,173 +307,4 @@ fn results_are_kept_by_what_they_depend_on() {
     };
     assert_eq!(sized(5).key(&text), sized(5).key(&image));
     assert_ne!(sized(5).key(&image), sized(6).key(&image));
-}
-
-fn session(metadata_path: &str, attributes: &[(&str, Value)]) -> SessionInfo {
-    SessionInfo {
-        name: SessionName::new("p", "raw", "s").unwrap(),
-        attributes: attributes
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
-            .collect(),
-        metadata_path: metadata_path.into(),
-        asset_count: 0,
-        state: SessionState::Completed,
-        uri: String::new(),
-    }
-}
-
-fn complete(with: serde_json::Value) -> SessionComplete {
-    match action("session-complete", with) {
-        Action::Check(Check::SessionComplete(check)) => check,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn missing(
-    check: &SessionComplete,
-    session: &SessionInfo,
-    file: &SessionFile,
-    there: &[&str],
-) -> Vec<String> {
-    let report: Report = match check.waiting(session, file) {
-        Ok(mut waiting) => {
-            there.iter().for_each(|path| waiting.saw(path));
-            assert_eq!(waiting.is_over(), waiting.report().is_empty());
-            waiting.report()
-        }
-        Err(report) => report,
-    };
-    lines(&report)
-}
-
-#[test]
-fn listed_files_must_be_there() {
-    let file = SessionFile::parsed("subject: S1\nfiles: eeg.bin, emg.bin, caf\u{e9}.bin\n");
-    let check = complete(nothing());
-    let at_top = session("metadata.txt", &[]);
-    assert_eq!(
-        missing(
-            &check,
-            &at_top,
-            &file,
-            &["eeg.bin", "emg.bin", "cafe\u{301}.bin", "more"]
-        ),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        missing(&check, &at_top, &file, &["eeg.bin", "caf\u{e9}.bin"]),
-        ["session: listed file \"emg.bin\" is missing"]
-    );
-    let below = session("day1/metadata.txt", &[]);
-    assert_eq!(
-        missing(
-            &check,
-            &below,
-            &file,
-            &["day1/eeg.bin", "emg.bin", "day1/caf\u{e9}.bin"]
-        ),
-        Vec::<String>::new()
-    );
-}
-
-#[test]
-fn a_session_without_a_list_cannot_be_called_complete() {
-    let check = complete(nothing());
-    let told = missing(&check, &session("", &[]), &SessionFile::default(), &["a"]);
-    assert!(told[0].starts_with("session: no list of files"), "{told:?}");
-    let bad = SessionFile::parsed("\0");
-    assert!(missing(&check, &session("m", &[]), &bad, &[])[0].starts_with("metadata: "));
-}
-
-#[test]
-fn the_list_may_be_an_attribute() {
-    let check = complete(serde_json::json!({"list": "recordings"}));
-    let file = SessionFile::default();
-    for list in ["a.bin, b c.bin", "a.bin\nb c.bin", r#"["a.bin","b c.bin"]"#] {
-        let session = session("", &[("recordings", Value::from(list))]);
-        assert_eq!(
-            missing(&check, &session, &file, &["a.bin"]),
-            ["session: listed file \"b c.bin\" is missing"]
-        );
-    }
-    let number = session("", &[("recordings", Value::Number(2.0))]);
-    assert_eq!(
-        missing(&check, &number, &file, &[]),
-        ["session: attribute \"recordings\" should list files, it is a number"]
-    );
-}
-
-#[test]
-fn many_missing_files_make_a_short_report() {
-    let names: Vec<String> = (0..100).map(|at| format!("{at}.bin")).collect();
-    let file = SessionFile::parsed(&format!("files: {}", names.join(", ")));
-    let told = missing(&complete(nothing()), &session("m", &[]), &file, &[]);
-    assert_eq!(told.len(), 21);
-    assert_eq!(told[20], "session: 80 more listed files are missing");
-}
-
-fn schema(schema: serde_json::Value) -> MetadataSchema {
-    match action("metadata-schema", serde_json::json!({ "schema": schema })) {
-        Action::Check(Check::MetadataSchema(check)) => check,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn attributes_are_judged_by_the_schema_field_by_field() {
-    let check = schema(serde_json::json!({
-        "type": "object",
-        "required": ["fatigue", "hardware_model", "subject"],
-        "properties": {"fatigue": {"type": "number", "maximum": 5}, "subject": {"type": "string", "pattern": "^S-[0-9]+$"}},
-    }));
-    let file = SessionFile::parsed("fatigue: 7\nsubject: S-014\n");
-    assert_eq!(
-        lines(&check.run(&session("m", &[]), &file)),
-        [
-            "metadata.fatigue: expected at most 5, got 7",
-            "metadata.hardware_model: is required"
-        ]
-    );
-    // What was said when the session was opened counts, and comes before the file.
-    let said = session(
-        "m",
-        &[
-            ("hardware_model", Value::from("X2")),
-            ("fatigue", Value::Number(3.0)),
-        ],
-    );
-    assert_eq!(lines(&check.run(&said, &file)), Vec::<String>::new());
-    let odd = session(
-        "m",
-        &[
-            ("subject", Value::from("x")),
-            ("hardware_model", Value::from("X2")),
-        ],
-    );
-    assert_eq!(
-        lines(&check.run(&odd, &SessionFile::parsed("fatigue: tired"))).len(),
-        2
-    );
-}
-
-#[test]
-fn metadata_that_cannot_be_read_is_wrong_metadata() {
-    let told = lines(
-        &schema(serde_json::json!({}))
-            .run(&session("m", &[]), &SessionFile::parsed("a: &x 1\nb: *x\n")),
-    );
-    assert_eq!(told.len(), 1);
-    assert!(told[0].starts_with("metadata: "), "{told:?}");
-}
-
-#[test]
-fn metadata_becomes_attributes_but_replaces_none() {
-    let file = SessionFile::parsed("fatigue: 4\nsubject: S1\n");
-    let found =
-        metadata_attributes(&session("m", &[("fatigue", Value::Number(1.0))]), &file).unwrap();
-    assert_eq!(
-        found,
-        BTreeMap::from([("subject".to_owned(), Value::from("S1"))])
-    );
 }
