@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use granary_core::{Error, Result, name::SessionName, path};
-use granary_proto::storage::v1::CopyRequest;
+use granary_proto::{convert, storage::v1::CopyRequest};
 
 use super::{
     Engine,
@@ -145,14 +145,17 @@ impl Group<'_> {
 
     fn copy_request(&self, job: &Job) -> Option<CopyRequest> {
         let making = making(self.page, job)?;
-        let source = match &making.how {
-            How::Again(asset) => asset.clone(),
-            _ => self.page.get(job.asset)?.item.name.to_string(),
+        let examined = self.page.get(job.asset)?;
+        // The source gets what was found out with its verdict only, which comes after its copies.
+        let (source, attributes) = match &making.how {
+            How::Again(asset) => (asset.clone(), BTreeMap::new()),
+            _ => (examined.item.name.to_string(), examined.attributes.clone()),
         };
         Some(CopyRequest {
             source,
             path: making.path.clone(),
             producer: self.producer(),
+            attributes: convert::wire_attributes(attributes),
         })
     }
 

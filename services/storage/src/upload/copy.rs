@@ -2,7 +2,7 @@
 //!
 //! Safe to repeat: an object that is at its target already, with the right size and checksum, counts as copied.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use granary_core::{
@@ -10,8 +10,10 @@ use granary_core::{
     error::Violations,
     name::{AssetName, SessionName},
     path,
+    value::Value,
 };
 use granary_proto::{
+    convert,
     metadata::v1::{Asset, AssetState},
     storage::v1::CopyRequest,
 };
@@ -33,11 +35,13 @@ use crate::{
 const SINGLE_COPY: u64 = 5 << 30;
 
 /// One copy to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Copy {
     source: AssetName,
     path: String,
     producer: String,
+    /// Beside those of the source.
+    attributes: BTreeMap<String, Value>,
 }
 
 impl Copy {
@@ -74,12 +78,14 @@ impl Copy {
         }
         violations.check(path::check(&request.path))?;
         check_producer(&request.producer, &mut violations);
+        let attributes = violations.check(convert::attributes("attributes", request.attributes))?;
         violations.finish()?;
         let source = source.ok_or_else(|| Error::invalid("source", "is required"))?;
         Ok(Self {
             source,
             path: request.path,
             producer: request.producer,
+            attributes: attributes.unwrap_or_default(),
         })
     }
 
@@ -91,6 +97,16 @@ impl Copy {
             media_type: source.media_type.clone(),
             derived_from: vec![self.source.clone()],
             producer: self.producer.clone(),
+        }
+    }
+
+    /// As the metadata service registers it.
+    fn asset(&self, declared: &Declared, source: &Asset) -> Asset {
+        let mut attributes = source.attributes.clone();
+        attributes.extend(convert::wire_attributes(self.attributes.clone()));
+        Asset {
+            attributes,
+            ..declared.asset()
         }
     }
 }
@@ -121,10 +137,11 @@ impl Core {
             .zip(&sources)
             .map(|(copy, source)| copy.declared(source))
             .collect();
-        let assets = self
-            .metadata
-            .register(session, declared.iter().map(Declared::asset).collect())
-            .await?;
+        let assets = copies.iter().zip(&declared).zip(&sources);
+        let assets = assets
+            .map(|((copy, declared), source)| copy.asset(declared, source))
+            .collect();
+        let assets = self.metadata.register(session, assets).await?;
         let targets = assets
             .iter()
             .map(|asset| AssetName::parse(&asset.name))

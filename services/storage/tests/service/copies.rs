@@ -3,7 +3,7 @@
 use crate::world::{World, each, eventually, noise};
 use granary_core::name::SessionName;
 use granary_proto::{
-    metadata::v1::AssetState,
+    metadata::v1::{AssetState, Value, value::Kind},
     storage::v1::{BatchCopyAssetsRequest, CopyRequest},
 };
 use tonic::{Code, Status};
@@ -19,6 +19,7 @@ async fn copy(
             source: source.clone(),
             path: (*path).into(),
             producer: "run".into(),
+            ..Default::default()
         })
         .collect();
     let request = BatchCopyAssetsRequest {
@@ -95,6 +96,42 @@ async fn copies_are_made_in_the_store_and_only_once() {
         );
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_copy_has_the_attributes_of_its_source_and_its_own() {
+    let world = World::embedded().await;
+    let session = world.open("s").await;
+    world.send(&session, vec![world.file("a", b"1")]).await;
+    let number = |number: f64| Value {
+        kind: Some(Kind::Number(number)),
+    };
+    for (from, to, attributes) in [
+        ("a", "b", vec![("width", 1.0), ("height", 2.0)]),
+        ("b", "c", vec![("width", 3.0)]),
+    ] {
+        let request = BatchCopyAssetsRequest {
+            parent: session.to_string(),
+            requests: vec![CopyRequest {
+                source: session.asset(from).to_string(),
+                path: to.into(),
+                producer: String::new(),
+                attributes: attributes
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), number(value)))
+                    .collect(),
+            }],
+        };
+        world.uploads().batch_copy_assets(request).await.unwrap();
+    }
+    let copy = world.asset(&session, "c").await;
+    assert_eq!(
+        copy.attributes.into_iter().collect::<Vec<_>>(),
+        [
+            ("height".to_owned(), number(2.0)),
+            ("width".to_owned(), number(3.0))
+        ]
+    );
 }
 
 #[tokio::test]
