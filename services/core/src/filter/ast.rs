@@ -1,5 +1,7 @@
 //! What a filter says, independent of how it was written.
 
+use std::borrow::Cow;
+
 use time::OffsetDateTime;
 
 use crate::sidecar::attribute_key;
@@ -62,9 +64,27 @@ impl Field {
         if rest.is_empty() || parent.split('.').zip(start).any(|(a, b)| a != b) {
             return None;
         }
-        let key = rest.join(".");
-        Some(attribute_key(&key).unwrap_or(key))
+        Some(key_of(&rest.join(".")))
     }
+
+    /// The path to look a value up by: below `attributes` the key is one part, as metadata files have it.
+    pub(super) fn lookup_path(&self) -> Cow<'_, [String]> {
+        let map = self.path.iter().position(|part| part == "attributes");
+        let Some((parents, key)) = map.and_then(|map| self.path.split_at_checked(map + 1)) else {
+            return Cow::Borrowed(&self.path);
+        };
+        if key.is_empty() {
+            return Cow::Borrowed(&self.path);
+        }
+        let mut path = parents.to_vec();
+        path.push(key_of(&key.join(".")));
+        Cow::Owned(path)
+    }
+}
+
+/// The attribute key that is meant by what was written; what cannot be a key is nobody's and stays as it is.
+fn key_of(written: &str) -> String {
+    attribute_key(written).unwrap_or_else(|_| written.to_owned())
 }
 
 impl PartialEq for Field {
@@ -126,6 +146,12 @@ impl PartialEq for Literal {
 }
 
 impl Literal {
+    /// The attribute key that it names after the has operator: `attributes:"hardware model"` asks for `hardware_model`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        key_of(&self.text)
+    }
+
     /// The value as an instant: a timestamp with or without quotes, or a day (`2021-02-28`, its start in UTC).
     #[must_use]
     pub fn timestamp(&self) -> Option<OffsetDateTime> {

@@ -38,7 +38,7 @@ pub fn eval(
             }
             Ok(false)
         }
-        Filter::Compare { field, op, value } => match lookup(&field.path) {
+        Filter::Compare { field, op, value } => match lookup(&field.lookup_path()) {
             Some(found) => compare(&found, field, *op, value),
             None => Ok(*op == Op::Has && has_key(field, value, lookup)),
         },
@@ -51,7 +51,7 @@ fn has_key(field: &Field, key: &Literal, lookup: &dyn Fn(&[String]) -> Option<Va
         return false;
     }
     let mut path = field.path.clone();
-    path.push(key.text.clone());
+    path.push(key.key());
     lookup(&path).is_some()
 }
 
@@ -129,7 +129,7 @@ mod tests {
             "create_time" => Value::infer("2021-02-28T16:12:21Z"),
             "ready" => Value::Boolean(true),
             "attributes.fatigue" => Value::Number(4.5),
-            "attributes.hardware model" => Value::from("X2"),
+            "attributes.hardware_model" => Value::from("X2"),
             "attributes.note" => Value::from("100% *fine*"),
             "attributes.at" => Value::infer("2021-02-28T16:12:21Z"),
             _ => return None,
@@ -164,6 +164,7 @@ mod tests {
             "attributes.fatigue:*",
             "attributes:fatigue",
             "attributes:\"hardware model\"",
+            "attributes.\"hardware  model\":*",
             "attributes.fatigue = *",
             "attributes.note = \"100% \\*fine\\*\"",
             "attributes.note = \"*\\*\"",

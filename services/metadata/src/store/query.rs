@@ -156,9 +156,9 @@ fn of_session(filter: &Filter, own: &HashSet<String>) -> bool {
 
 /// The attribute that a comparison below `attributes` is about.
 fn attribute(field: &Field, op: Op, literal: &Literal) -> String {
-    match field.path.get(1..) {
-        Some([]) if op == Op::Has => literal.text.clone(),
-        Some(rest) => rest.join("."),
+    match field.below("attributes") {
+        Some(key) => key,
+        None if op == Op::Has => literal.key(),
         None => String::new(),
     }
 }

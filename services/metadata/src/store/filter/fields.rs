@@ -34,8 +34,8 @@ pub(super) enum Kind {
 
 /// A field that is a map: attributes.
 pub(super) struct Map {
-    /// As it is written in a filter, in parts.
-    pub path: &'static [&'static str],
+    /// As it is written in a filter.
+    pub path: &'static str,
     /// The table that is looked into, up to where the key is compared.
     pub open: &'static str,
     /// The table to look into where the first one does not have the key.
@@ -45,23 +45,16 @@ pub(super) struct Map {
 impl Map {
     /// The key that a comparison is about: `attributes.key` or `attributes:key`. None within if it is a pattern.
     pub(super) fn key(&self, field: &Field, op: Op, literal: &Literal) -> Option<Option<Key>> {
-        let rest = field.path.strip_prefix(
-            self.path
-                .iter()
-                .map(|p| (*p).to_owned())
-                .collect::<Vec<_>>()
-                .as_slice(),
-        )?;
-        if !rest.is_empty() {
+        if let Some(name) = field.below(self.path) {
             return Some(Some(Key {
-                name: rest.join("."),
+                name,
                 present: false,
             }));
         }
         let is_pattern = matches!(literal.kind, LiteralKind::Pattern(_));
-        (op == Op::Has).then(|| {
+        (op == Op::Has && field.path.iter().eq(self.path.split('.'))).then(|| {
             (!is_pattern).then(|| Key {
-                name: literal.text.clone(),
+                name: literal.key(),
                 present: true,
             })
         })
@@ -127,7 +120,7 @@ pub(crate) const SESSIONS: Target = Target {
 };
 
 const OWN: Map = Map {
-    path: &["attributes"],
+    path: "attributes",
     open: "EXISTS (SELECT 1 FROM session_attributes t WHERE t.project = s.project AND t.dataset = s.dataset \
            AND t.session = s.session AND t.key = ",
     otherwise: None,
@@ -144,7 +137,7 @@ pub(crate) const SESSIONS_OF_ASSETS: Target = Target {
     maps: &[
         OWN,
         Map {
-            path: &["session", "attributes"],
+            path: "session.attributes",
             open: OWN.open,
             otherwise: None,
         },
@@ -205,13 +198,13 @@ pub(crate) const ASSETS: Target = Target {
     ],
     maps: &[
         Map {
-            path: &["attributes"],
+            path: "attributes",
             open: "EXISTS (SELECT 1 FROM asset_attributes t WHERE t.project = a.project AND t.dataset = a.dataset \
                    AND t.asset = a.asset AND t.key = ",
             otherwise: Some(OF_SESSION),
         },
         Map {
-            path: &["session", "attributes"],
+            path: "session.attributes",
             open: OF_SESSION,
             otherwise: None,
         },
