@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use granary_core::{Error, Result, value::Value};
+use granary_core::{
+    Error, Result,
+    value::{Value, timestamp_from_parts},
+};
 use prost_types::Timestamp;
 use time::OffsetDateTime;
 
@@ -21,9 +24,11 @@ pub fn timestamp(time: OffsetDateTime) -> Timestamp {
 
 /// A time from the wire.
 pub fn time(field: &str, timestamp: &Timestamp) -> Result<OffsetDateTime> {
-    let nanos = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
-    OffsetDateTime::from_unix_timestamp_nanos(nanos)
-        .map_err(|_| Error::invalid(field, "expected a time between the years -9999 and 9999"))
+    timestamp_from_parts(timestamp.seconds, timestamp.nanos).ok_or_else(|| {
+        let expected =
+            "expected a time from 0001-01-01 to 9999-12-31 with 0 to 999999999 nanoseconds";
+        Error::invalid(field, expected)
+    })
 }
 
 /// A duration on the wire.
@@ -152,19 +157,10 @@ mod tests {
             .is_err()
         );
         assert!(value("v", WireValue { kind: None }).is_err());
-        let far = Timestamp {
-            seconds: i64::MAX,
-            nanos: 0,
-        };
-        assert!(
-            value(
-                "v",
-                WireValue {
-                    kind: Some(Kind::Timestamp(far))
-                }
-            )
-            .is_err()
-        );
+        for (seconds, nanos) in [(i64::MAX, 0), (253_402_300_800, 0), (0, -1)] {
+            let kind = Some(Kind::Timestamp(Timestamp { seconds, nanos }));
+            assert!(value("v", WireValue { kind }).is_err(), "{seconds} {nanos}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-pub use timestamp::{parse_timestamp, parse_timestamp_or_date};
+pub use timestamp::{parse_timestamp, parse_timestamp_or_date, timestamp_from_parts};
 
 /// A typed value of an attribute.
 #[derive(Debug, Clone, PartialEq)]
