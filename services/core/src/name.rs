@@ -4,7 +4,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Error, Result, id};
+use crate::{Error, Result, excerpt::excerpt, id};
 
 /// What an id may consist of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +48,8 @@ impl IdKind {
 
 /// Quotes a value for a message: escaped, and cut when long.
 pub fn quote(value: &str) -> String {
-    let cut: String = value.chars().take(80).collect();
-    if cut.len() < value.len() {
-        format!("{cut:?}...")
-    } else {
-        format!("{cut:?}")
-    }
+    let (start, more) = excerpt(value, 80);
+    format!("{start:?}{more}")
 }
 
 macro_rules! names {

@@ -113,9 +113,6 @@ impl Problem {
 
 /// The start of a text for a message: hostile files have long lines.
 pub(super) fn excerpt(text: &str) -> String {
-    const MAX_SHOWN: usize = 60;
-    match text.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or("")),
-        None => text.to_owned(),
-    }
+    let (start, more) = crate::excerpt::excerpt(text, 60);
+    format!("{start}{more}")
 }

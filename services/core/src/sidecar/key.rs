@@ -41,7 +41,7 @@ pub fn attribute_key(written: &str) -> Result<String, Problem> {
 pub(super) fn check_length(key: &str) -> Result<(), Problem> {
     if key.len() > MAX_KEY {
         return Err(Problem::KeyLong {
-            key: key.chars().take(40).collect(),
+            key: crate::excerpt::excerpt(key, 40).0.to_owned(),
         });
     }
     Ok(())

@@ -31,11 +31,9 @@ pub enum UnitError {
 
 /// What was written, in quotes, cut to what fits in a message.
 fn shown(text: &str) -> String {
-    const MAX_SHOWN: usize = 40;
     if text.is_empty() {
         return "nothing".to_owned();
     }
-    let cut: String = text.chars().take(MAX_SHOWN).collect();
-    let more = if cut.len() < text.len() { "..." } else { "" };
-    format!("{cut:?}{more}")
+    let (start, more) = crate::excerpt::excerpt(text, 40);
+    format!("{start:?}{more}")
 }
