@@ -1,10 +1,15 @@
 //! The one table from errors to gRPC statuses with `google.rpc` details, and back.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use granary_core::{Error, Result, Violation};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, ResourceInfo, StatusExt};
+
+/// Who says the reasons of errors.
+const DOMAIN: &str = "granary";
+/// Where the reason of an error stands in the metadata of its ErrorInfo, as it was given.
+const REASON: &str = "reason";
 
 /// Turns an error into what the caller sees. Causes go to the log and stay there.
 pub fn to_status(error: Error) -> Status {
@@ -12,26 +17,38 @@ pub fn to_status(error: Error) -> Status {
         tracing::warn!(%error, %cause, "call failed");
     }
     let message = error.to_string();
+    let (code, details) = described(error);
+    Status::with_error_details(code, message, details)
+}
+
+fn described(error: Error) -> (Code, ErrorDetails) {
     let mut details = ErrorDetails::new();
     let code = match error {
         Error::Invalid(violations) => {
-            details.set_bad_request(
-                violations
-                    .into_iter()
-                    .map(|v| FieldViolation::new(v.field, v.description))
-                    .collect::<Vec<_>>(),
-            );
+            let violation = |v: Violation| FieldViolation::new(v.field, v.description);
+            details.set_bad_request(violations.into_iter().map(violation).collect::<Vec<_>>());
             Code::InvalidArgument
         }
-        Error::NotFound { resource } => with_resource(&mut details, resource, Code::NotFound),
-        Error::AlreadyExists { resource, .. } => {
-            with_resource(&mut details, resource, Code::AlreadyExists)
+        Error::NotFound { resource } => {
+            details.set_resource_info("", resource, "", "");
+            Code::NotFound
         }
-        Error::Precondition { resource, .. } => {
-            with_resource(&mut details, resource, Code::FailedPrecondition)
+        Error::AlreadyExists { resource, reason } => {
+            about(&mut details, "ALREADY_EXISTS", resource, reason);
+            Code::AlreadyExists
         }
-        Error::Aborted { resource, .. } => with_resource(&mut details, resource, Code::Aborted),
-        Error::DataLoss { resource, .. } => with_resource(&mut details, resource, Code::DataLoss),
+        Error::Precondition { resource, reason } => {
+            about(&mut details, "FAILED_PRECONDITION", resource, reason);
+            Code::FailedPrecondition
+        }
+        Error::Aborted { resource, reason } => {
+            about(&mut details, "ABORTED", resource, reason);
+            Code::Aborted
+        }
+        Error::DataLoss { resource, reason } => {
+            about(&mut details, "DATA_LOSS", resource, reason);
+            Code::DataLoss
+        }
         Error::Unauthenticated { .. } => Code::Unauthenticated,
         Error::Denied { .. } => Code::PermissionDenied,
         Error::Exhausted { retry_after, .. } => {
@@ -48,7 +65,14 @@ pub fn to_status(error: Error) -> Status {
         Error::Cancelled { .. } => Code::Cancelled,
         Error::Internal { .. } => Code::Internal,
     };
-    Status::with_error_details(code, message, details)
+    (code, details)
+}
+
+/// Names the resource, and keeps the reason apart from the sentence that is made of both.
+fn about(details: &mut ErrorDetails, code: &str, resource: String, reason: String) {
+    details.set_resource_info("", resource, "", "");
+    let reason = HashMap::from([(REASON.to_owned(), reason)]);
+    details.set_error_info(code, DOMAIN, reason);
 }
 
 /// Turns a status that another service answered back into the error that it was.
@@ -59,35 +83,17 @@ pub fn from_status(status: Status) -> Error {
         .resource_info()
         .map(|r: &ResourceInfo| r.resource_name.clone())
         .unwrap_or_default();
-    let reason = message
-        .strip_prefix(&format!("{resource}: "))
-        .unwrap_or(&message)
-        .to_owned();
+    // A status that is not made here has no more to say than its message.
+    let reason = details
+        .error_info()
+        .and_then(|info| info.metadata.get(REASON).cloned())
+        .unwrap_or_else(|| message.clone());
     match status.code() {
-        Code::InvalidArgument => Error::Invalid(match details.bad_request() {
-            Some(bad) if !bad.field_violations.is_empty() => bad
-                .field_violations
-                .iter()
-                .map(|v| Violation {
-                    field: v.field.clone(),
-                    description: v.description.clone(),
-                })
-                .collect(),
-            _ => vec![Violation {
-                field: String::new(),
-                description: message,
-            }],
-        }),
+        Code::InvalidArgument => Error::Invalid(violations(&details, message)),
         Code::NotFound => Error::NotFound { resource },
-        Code::AlreadyExists => Error::AlreadyExists {
-            reason: between(&message, " already exists (", ")").to_owned(),
-            resource,
-        },
+        Code::AlreadyExists => Error::AlreadyExists { resource, reason },
         Code::FailedPrecondition => Error::Precondition { resource, reason },
-        Code::Aborted => Error::Aborted {
-            reason: between(&message, " was changed by somebody else (", "):").to_owned(),
-            resource,
-        },
+        Code::Aborted => Error::Aborted { resource, reason },
         Code::DataLoss => Error::DataLoss { resource, reason },
         Code::Unauthenticated => Error::Unauthenticated { reason: message },
         Code::PermissionDenied => Error::Denied { reason: message },
@@ -106,6 +112,25 @@ pub fn from_status(status: Status) -> Error {
             cause: None,
         },
     }
+}
+
+fn violations(details: &ErrorDetails, message: String) -> Vec<Violation> {
+    let named = details
+        .bad_request()
+        .map_or(&[][..], |bad| &bad.field_violations);
+    if named.is_empty() {
+        return vec![Violation {
+            field: String::new(),
+            description: message,
+        }];
+    }
+    named
+        .iter()
+        .map(|v| Violation {
+            field: v.field.clone(),
+            description: v.description.clone(),
+        })
+        .collect()
 }
 
 /// The error of one item in a batch, for the field `error` of its result.
@@ -138,18 +163,6 @@ pub fn answer<T>(result: std::result::Result<tonic::Response<T>, Status>) -> Res
     result.map(tonic::Response::into_inner).map_err(from_status)
 }
 
-fn with_resource(details: &mut ErrorDetails, resource: String, code: Code) -> Code {
-    details.set_resource_info("", resource, "", "");
-    code
-}
-
-fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
-    let Some((_, rest)) = text.split_once(start) else {
-        return "";
-    };
-    rest.rsplit_once(end).map_or(rest, |(inner, _)| inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +182,8 @@ mod tests {
             ]),
             Error::not_found("projects/p"),
             Error::already_exists("projects/p", "with another name"),
+            Error::already_exists("projects/p", ""),
+            Error::already_exists("projects/p", "it (projects/q) already exists (twice): odd"),
             Error::precondition("projects/p", "it is open: complete it first"),
             Error::Aborted {
                 resource: "projects/p".into(),
