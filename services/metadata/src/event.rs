@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Context,
-    store::event::{self as store, Event, Wanted},
+    store::{
+        event::{self as store, Event, Wanted},
+        unit::EVENTS,
+    },
 };
 
 /// The most events in one batch.
@@ -30,6 +33,8 @@ impl Feed {
     /// Reads how far the stream goes.
     pub(crate) async fn open(db: &Db) -> Result<Self> {
         let tx = db.begin().await?;
+        // Two first starts at once would otherwise both find no stream, and make two.
+        granary_runtime::db::serialize(&tx, EVENTS).await?;
         let proposal = id::new("");
         let stream = store::stream(&tx, &proposal).await?;
         let newest = store::newest(&tx).await?;
@@ -55,10 +60,9 @@ impl Feed {
     }
 
     /// The place after which to go on; none is from now on.
-    pub(crate) fn place(&self, token: &str) -> Result<i64> {
-        let newest = *self.newest.borrow();
+    pub(crate) async fn place(&self, db: &Db, token: &str) -> Result<i64> {
         match token {
-            "" => return Ok(newest),
+            "" => return Ok(*self.newest.borrow()),
             "0" => return Ok(0),
             _ => {}
         }
@@ -67,6 +71,11 @@ impl Feed {
             .and_then(|rest| rest.strip_prefix('.'))
             .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|digits| digits.parse::<i64>().ok());
+        // Another process may have told of events that this one has not looked for yet.
+        if place.is_some_and(|place| place > *self.newest.borrow()) {
+            self.advance(store::newest(db.reader()).await?);
+        }
+        let newest = *self.newest.borrow();
         place.filter(|place| *place <= newest).ok_or_else(|| {
             let expected = "expected a resume_token of this server's stream, `0` for the oldest event, or nothing for what happens from now on";
             Error::invalid("resume_token", format!("{expected}, got {}", quote(token)))
@@ -169,6 +178,33 @@ impl Watcher {
                 () = self.stopping.cancelled() => return Ok(None),
                 changed = self.newest.changed() => if changed.is_err() { return Ok(None) },
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use granary_runtime::db::{DatabaseUrl, commit, sql::Sql};
+
+    use super::*;
+    use crate::migration::Migrator;
+
+    #[tokio::test]
+    async fn a_token_of_an_event_that_another_process_wrote_is_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::Sqlite(folder.path().to_owned());
+        let db = Db::open::<Migrator>(&url, "metadata").await.unwrap();
+        let feed = Feed::open(&db).await.unwrap();
+        let tx = db.begin().await.unwrap();
+        let event =
+            "INSERT INTO events (project, type, resource, created) VALUES ('p', 't', 'r', 0)";
+        Sql::new(db.backend(), event).run(&tx).await.unwrap();
+        commit(tx).await.unwrap();
+        assert_eq!(feed.place(&db, "").await.unwrap(), 0, "it was not told yet");
+        assert_eq!(feed.place(&db, &feed.token(1)).await.unwrap(), 1);
+        assert_eq!(feed.place(&db, "").await.unwrap(), 1);
+        for wrong in [feed.token(2), "other.1".to_owned(), feed.token(-1)] {
+            assert!(feed.place(&db, &wrong).await.is_err(), "{wrong}");
         }
     }
 }

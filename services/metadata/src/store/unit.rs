@@ -9,8 +9,8 @@ use sea_orm::DatabaseTransaction;
 use crate::Context;
 use granary_runtime::db::sql::{Sql, values};
 
-// Any number will do that nothing else in this schema locks.
-const EVENTS: i64 = 0x6d65_7461_6576;
+/// What is locked by whoever numbers events. Any number will do that nothing else in this schema locks.
+pub(crate) const EVENTS: i64 = 0x6d65_7461_6576;
 
 /// One event to be.
 #[derive(Clone, Debug)]

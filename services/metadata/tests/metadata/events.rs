@@ -53,6 +53,25 @@ fn types(events: &[Event]) -> Vec<&str> {
 }
 
 #[tokio::test]
+async fn servers_of_one_database_tell_one_stream() {
+    let Some([one, other]) = World::two().await else {
+        return;
+    };
+    let mut stream = watch(&one, from("")).await;
+    next(&mut stream).await;
+    one.dataset("default", "raw").await;
+    let told = next(&mut stream).await;
+    assert_eq!(types(&told.events), ["dataset.created"]);
+    // The other one has not looked for new events yet.
+    let mut stream = watch(&other, from(&told.resume_token)).await;
+    let first = next(&mut stream).await;
+    assert_eq!(
+        (first.events.len(), first.resume_token),
+        (0, told.resume_token)
+    );
+}
+
+#[tokio::test]
 async fn the_first_response_comes_at_once_and_then_each_change_in_order() {
     for world in World::each().await {
         let mut stream = watch(&world, from("")).await;

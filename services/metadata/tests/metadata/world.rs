@@ -83,6 +83,19 @@ impl World {
         worlds
     }
 
+    /// Two that start at once on one database that is new; none without a PostgreSQL, since a SQLite file has one server.
+    pub(crate) async fn two() -> Option<[Self; 2]> {
+        postgres()?;
+        let database = fresh_postgres().await;
+        let start = async || {
+            let clock = ManualClock::new(time::macros::datetime!(2021-03-01 12:00 UTC));
+            let (folder, issuer) = (tempfile::tempdir().unwrap(), Issuer::ephemeral().unwrap());
+            Self::open("postgres", database.clone(), folder, clock, issuer, true).await
+        };
+        let (one, other) = tokio::join!(start(), start());
+        Some([one, other])
+    }
+
     async fn start(kind: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = match kind {
