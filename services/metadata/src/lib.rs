@@ -57,6 +57,12 @@ impl Options {
         });
         event::watch_over(&context, tasks);
         project::ensure_default(&context).await?;
+        // Read before any new one is begun here.
+        let drafts = store::frozen::Content::drafts(context.db.reader()).await?;
+        let sweeping = context.clone();
+        tasks.spawn("drafts of snapshots", async move {
+            snapshot::sweep(&sweeping, &drafts).await;
+        });
         Ok(Metadata {
             services: grpc::Services::new(&context, tasks, self.issuer),
             context,

@@ -78,6 +78,7 @@ impl Services {
             labels: label::Handler { labels },
             snapshots: snapshot::Handler {
                 context: context.clone(),
+                tasks: tasks.clone(),
             },
             events: event::Handler {
                 context: context.clone(),

@@ -10,7 +10,7 @@ use granary_proto::metadata::v1::{
     ListSnapshotAssetsResponse, ListSnapshotsRequest, ListSnapshotsResponse,
     Snapshot as WireSnapshot, SnapshotAsset, snapshot_service_server::SnapshotService,
 };
-use granary_runtime::rpc::principal;
+use granary_runtime::{rpc::principal, task::Tasks};
 use tonic::{Request, Response, Status};
 
 use super::{label, name, paged, paging, reply, time, with_id};
@@ -29,6 +29,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Handler {
     pub context: Context,
+    pub tasks: Tasks,
 }
 
 fn parse(request: CreateSnapshotRequest, author: String) -> Result<NewSnapshot> {
@@ -94,8 +95,9 @@ impl SnapshotService for Handler {
     ) -> Result<Response<WireSnapshot>, Status> {
         let author = principal(&request)?.subject.to_string();
         reply(async {
+            let new = parse(request.into_inner(), author)?;
             Ok(wire(
-                snapshot::create(&self.context, parse(request.into_inner(), author)?).await?,
+                snapshot::create(&self.context, &self.tasks, new).await?,
             ))
         })
         .await

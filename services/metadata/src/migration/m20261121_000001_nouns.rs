@@ -2,7 +2,7 @@
 //!
 //! Attributes stand in their row, as JSON, which is what reading gives. The tables of attributes are an index of them, for filters: `head`
 //! is the start of a text, short enough for an index of either database. What a snapshot holds is stored before the snapshot itself is,
-//! under an id of its own: its `content`.
+//! under an id of its own: its `content`, which is a draft until then.
 
 use sea_orm_migration::{MigrationTrait, SchemaManager, async_trait::async_trait, sea_orm::DbErr};
 
@@ -85,6 +85,10 @@ const STATEMENTS: &[&str] = &[
     )",
     "CREATE INDEX snapshots_newest ON snapshots (project, created, dataset, snapshot)",
     "CREATE INDEX snapshots_newest_of_dataset ON snapshots (project, dataset, created, snapshot)",
+    "CREATE TABLE snapshot_drafts (
+        project {text} NOT NULL, dataset {text} NOT NULL, content {text} NOT NULL,
+        PRIMARY KEY (project, dataset, content)
+    ){clustered}",
     "CREATE TABLE snapshot_assets (
         project {text} NOT NULL, dataset {text} NOT NULL, content {text} NOT NULL, session {text} NOT NULL, path {text} NOT NULL,
         asset {text} NOT NULL, media_type {text} NOT NULL, size_bytes BIGINT NOT NULL, sha256 {text} NOT NULL,

@@ -43,8 +43,42 @@ impl Content {
         ]
     }
 
-    /// Freezes the ready assets that match and their labels; says how many assets there are.
+    /// What was copied for snapshots that did not come to be, or not yet.
+    pub(crate) async fn drafts(on: &impl ConnectionTrait) -> Result<Vec<Self>> {
+        let sql = Sql::new(
+            on.get_database_backend(),
+            "SELECT project, dataset, content FROM snapshot_drafts",
+        );
+        let read = |row: &mut Row| {
+            Ok(Self {
+                dataset: DatasetName {
+                    project: row.get()?,
+                    dataset: row.get()?,
+                },
+                id: row.get()?,
+            })
+        };
+        sql.all(on, read).await
+    }
+
+    /// Takes the draft away, and says whether it was there: whoever does so decides what becomes of what was copied.
+    pub(crate) async fn take(&self, on: &impl ConnectionTrait) -> Result<bool> {
+        let mut sql = Sql::new(
+            on.get_database_backend(),
+            "DELETE FROM snapshot_drafts WHERE (project, dataset, content) = ",
+        );
+        sql.tuple(self.columns());
+        Ok(sql.run(on).await? == 1)
+    }
+
+    /// Freezes the ready assets that match and their labels, as a draft; says how many assets there are.
     pub(crate) async fn fill(&self, on: &impl ConnectionTrait, query: &Query) -> Result<u64> {
+        let mut draft = Sql::new(
+            on.get_database_backend(),
+            "INSERT INTO snapshot_drafts (project, dataset, content) VALUES ",
+        );
+        draft.tuple(self.columns());
+        draft.run(on).await?;
         let mut sql = Sql::new(
             on.get_database_backend(),
             "INSERT INTO snapshot_assets (content, project, dataset, session, path, asset, media_type, size_bytes, sha256) SELECT ",
@@ -67,8 +101,8 @@ impl Content {
         Ok(assets)
     }
 
-    /// Forgets it, since no snapshot came of it.
-    pub(crate) async fn discard(&self, on: &impl ConnectionTrait) -> Result<()> {
+    /// Forgets it. Only for who took its draft away.
+    pub(crate) async fn delete(&self, on: &impl ConnectionTrait) -> Result<()> {
         for table in [
             "DELETE FROM snapshot_labels WHERE (project, dataset, content) = ",
             "DELETE FROM snapshot_assets WHERE (project, dataset, content) = ",
