@@ -1,12 +1,11 @@
 //! Assets.
 
 mod create;
+mod desk;
 mod update;
 
-use std::collections::HashMap;
-
 use granary_core::{
-    Error, Result,
+    Result,
     filter::Filter,
     name::{AssetName, DatasetScope},
 };
@@ -23,6 +22,7 @@ use crate::{
     state::asset::State,
     store::{
         asset::{self as store, Asset},
+        in_order,
         page::{self, Page},
         query::{Key, Query},
     },
@@ -112,17 +112,5 @@ impl Assets {
 
 async fn read(context: Context, names: Vec<AssetName>) -> Result<Vec<Result<Asset>>> {
     let found = store::get(context.db.reader(), &names).await?;
-    let found: HashMap<_, _> = found
-        .into_iter()
-        .map(|asset| (asset.name.clone(), asset))
-        .collect();
-    Ok(names
-        .into_iter()
-        .map(|name| {
-            found
-                .get(&name)
-                .cloned()
-                .ok_or_else(|| Error::not_found(&name))
-        })
-        .collect())
+    Ok(in_order(names, found, |asset| &asset.name))
 }

@@ -15,7 +15,7 @@ use crate::{
     state::asset::{Event, State, next},
     store::{
         asset::{self as store, Asset},
-        attributes::Attributes,
+        attributes::{self, Attributes},
         json,
         session::{self as sessions, Counts},
     },
@@ -26,6 +26,8 @@ use crate::{
 pub(crate) struct Change {
     pub name: AssetName,
     pub event: Event,
+    /// With STORED, the content that was found, or empty.
+    pub sha256: String,
     pub errors: Report,
     pub attributes: Attributes,
     /// What its content shows, or empty.
@@ -104,6 +106,12 @@ impl Desk {
             .assets
             .get_mut(&change.name)
             .ok_or_else(|| Error::not_found(&change.name))?;
+        if !change.sha256.is_empty() && change.sha256 != asset.sha256 {
+            return Err(Error::Aborted {
+                resource: change.name.to_string(),
+                reason: "its path was declared with other content meanwhile".into(),
+            });
+        }
         let end = next(asset.state, change.event).map_err(|wrong| wrong.of(&change.name))?;
         if end == asset.state {
             return Ok(end);
@@ -130,34 +138,27 @@ impl Desk {
 impl Asset {
     /// Takes over what a verdict says.
     fn learn(&mut self, change: Change) -> Result<()> {
-        self.attributes.extend(change.attributes);
+        attributes::merge("attributes", &mut self.attributes, change.attributes)?;
         if !change.media_type.is_empty() {
             self.media_type = change.media_type;
         }
         if change.event == Event::Refused {
             self.errors = change.errors;
         }
-        if self.attributes.len() > 1000 {
-            return Err(Error::invalid(
-                "attributes",
-                "expected at most 1000 attributes together with those that are there",
-            ));
-        }
-        json::encode("attributes", &self.attributes)?;
         json::encode("errors", &self.errors).map(drop)
     }
 }
 
 impl Counts {
     fn leave(&mut self, state: State) {
-        self.add(state, -1);
+        self.shift(state, -1);
     }
 
     fn enter(&mut self, state: State) {
-        self.add(state, 1);
+        self.shift(state, 1);
     }
 
-    fn add(&mut self, state: State, by: i64) {
+    fn shift(&mut self, state: State, by: i64) {
         match state {
             State::Pending => self.pending += by,
             State::Ready => self.ready += by,

@@ -13,7 +13,7 @@ use crate::{
     Context,
     state::session::State,
     store::{
-        attributes::Attributes,
+        attributes::{self, Attributes},
         dataset, json,
         request::{self, Key},
         session::{self as store, Session},
@@ -143,7 +143,11 @@ impl Desk {
         if session.holds(&new) && session.opened_with == opened_with {
             return Ok(session);
         }
-        session.attributes.extend(new.attributes);
+        attributes::merge(
+            "session.attributes",
+            &mut session.attributes,
+            new.attributes,
+        )?;
         let replace = |old: &mut String, new: String| {
             if !new.is_empty() {
                 *old = new
@@ -155,14 +159,6 @@ impl Desk {
             session.derived_from = new.derived_from;
         }
         session.opened_with = opened_with;
-        // Before anything is written: one that grew too large fails alone.
-        json::encode("session.attributes", &session.attributes)?;
-        if session.attributes.len() > 1000 {
-            return Err(Error::invalid(
-                "session.attributes",
-                "expected at most 1000 attributes together with those that are there",
-            ));
-        }
         if !self.opened.contains(&session.name) {
             self.changed.insert(session.name.clone());
         }

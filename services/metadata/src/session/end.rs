@@ -13,8 +13,7 @@ use crate::{
     },
     store::{
         asset as assets,
-        attributes::Attributes,
-        json,
+        attributes::{self, Attributes},
         session::{self as store, Counts, Session},
         unit::Unit,
     },
@@ -75,20 +74,15 @@ pub(super) async fn complete(unit: &Unit, completion: Completion) -> Result<Sess
 
 pub(super) async fn finish(unit: &Unit, finish: Finish) -> Result<Session> {
     let mut session = lock(unit, &finish.name).await?;
-    let bad = !finish.errors.is_empty() || !session.errors.is_empty() || session.rejected_count > 0;
+    let bad = !finish.errors.is_empty() || session.rejected_count > 0;
     let event = if bad { Event::Refuse } else { Event::Accept };
     let end = next(session.state, event).map_err(|wrong| wrong.of(&session.name))?;
     if end == session.state {
         return Ok(session);
     }
-    for (field, messages) in finish.errors {
-        session.errors.entry(field).or_default().extend(messages);
-    }
     let learned = !finish.attributes.is_empty();
-    session.attributes.extend(finish.attributes);
-    // Before anything is written: what is too large fails alone.
-    json::encode("errors", &session.errors)?;
-    json::encode("attributes", &session.attributes)?;
+    attributes::merge("attributes", &mut session.attributes, finish.attributes)?;
+    session.errors = finish.errors;
     session.state = end;
     session.finished = Some(unit.now);
     accept_rest(unit, &mut session).await?;

@@ -3,10 +3,8 @@
 mod create;
 mod end;
 
-use std::collections::HashMap;
-
 use granary_core::{
-    Error, Result,
+    Result,
     filter::Filter,
     name::{DatasetScope, SessionName},
 };
@@ -22,6 +20,7 @@ use crate::{
     Context, dataset,
     lane::Lane,
     store::{
+        in_order,
         page::{self, Page},
         session::{self as store, Key, Session},
     },
@@ -110,17 +109,5 @@ impl Sessions {
 
 async fn read(context: Context, names: Vec<SessionName>) -> Result<Vec<Result<Session>>> {
     let found = store::get(context.db.reader(), &names).await?;
-    let found: HashMap<_, _> = found
-        .into_iter()
-        .map(|session| (session.name.clone(), session))
-        .collect();
-    Ok(names
-        .into_iter()
-        .map(|name| {
-            found
-                .get(&name)
-                .cloned()
-                .ok_or_else(|| Error::not_found(&name))
-        })
-        .collect())
+    Ok(in_order(names, found, |session| &session.name))
 }

@@ -1,5 +1,7 @@
 //! Assets.
 
+use std::collections::HashSet;
+
 use granary_core::{
     Result,
     layout::DatasetKind,
@@ -99,6 +101,46 @@ pub(crate) async fn get(on: &impl ConnectionTrait, names: &[AssetName]) -> Resul
     Ok(found)
 }
 
+/// The names that files at these paths would have, of those paths below which there are assets.
+pub(crate) async fn folders(
+    on: &impl ConnectionTrait,
+    paths: &[(&SessionName, &str)],
+) -> Result<HashSet<AssetName>> {
+    let mut found = HashSet::new();
+    for chunk in paths.chunks(MAX_VARIABLES / 4 / 2) {
+        let mut sql = Sql::new(
+            on.get_database_backend(),
+            "SELECT v.column1, v.column2, v.column3, v.column4",
+        );
+        sql.given(chunk, |(session, path)| {
+            let session = *session;
+            values![
+                session.project.as_str(),
+                session.dataset.as_str(),
+                session.session.as_str(),
+                *path
+            ]
+        });
+        // `0` is the character after `/`.
+        sql.push("(SELECT 1) AS one WHERE EXISTS (SELECT 1 FROM assets a WHERE a.project = v.column1 AND a.dataset = v.column2 ")
+            .push("AND a.session = v.column3 AND a.path > v.column4 || '/' AND a.path < v.column4 || '0')");
+        let read = |row: &mut Row| {
+            let session = session(row)?;
+            Ok(session.asset(&row.get::<String>()?))
+        };
+        found.extend(sql.all(on, read).await?);
+    }
+    Ok(found)
+}
+
+fn session(row: &mut Row) -> Result<SessionName> {
+    Ok(SessionName {
+        project: row.get()?,
+        dataset: row.get()?,
+        session: row.get()?,
+    })
+}
+
 /// The sessions of assets.
 pub(crate) async fn sessions(
     on: &impl ConnectionTrait,
@@ -111,14 +153,7 @@ pub(crate) async fn sessions(
             "SELECT DISTINCT a.project, a.dataset, a.session",
         );
         sql.given(chunk, columns).push("assets a").push(GIVEN);
-        let read = |row: &mut Row| {
-            Ok(SessionName {
-                project: row.get()?,
-                dataset: row.get()?,
-                session: row.get()?,
-            })
-        };
-        found.extend(sql.all(on, read).await?);
+        found.extend(sql.all(on, session).await?);
     }
     found.sort();
     found.dedup();
@@ -246,6 +281,32 @@ pub(crate) async fn update(on: &impl ConnectionTrait, assets: &[&Asset]) -> Resu
         sql.run(on).await?;
     }
     Ok(())
+}
+
+/// Stores assets whose content was declared anew, and indexes their attributes anew. That is rare: one after the other.
+pub(crate) async fn replace(on: &impl ConnectionTrait, assets: &[&Asset]) -> Result<()> {
+    for asset in assets {
+        let [attributes, _, derived_from] = encoded(asset)?;
+        let mut sql = Sql::new(on.get_database_backend(), "UPDATE assets SET size_bytes = ");
+        sql.bind(asset.size_bytes)
+            .push(", sha256 = ")
+            .bind(asset.sha256.as_str());
+        sql.push(", media_type = ").bind(asset.media_type.as_str());
+        sql.push(", attributes = ").bind(attributes);
+        sql.push(", derived_from = ").bind(derived_from);
+        sql.push(", producer = ").bind(asset.producer.as_str());
+        sql.push(", updated = ").bind(asset.updated);
+        sql.push(" WHERE (project, dataset, asset) = ")
+            .tuple(columns(&asset.name));
+        sql.run(on).await?;
+        let mut sql = Sql::new(
+            on.get_database_backend(),
+            "DELETE FROM asset_attributes WHERE (project, dataset, asset) = ",
+        );
+        sql.tuple(columns(&asset.name));
+        sql.run(on).await?;
+    }
+    index(on, assets).await
 }
 
 /// Indexes the attributes of assets.

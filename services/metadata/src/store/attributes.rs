@@ -17,6 +17,8 @@ use super::json;
 /// Typed attributes by name.
 pub(crate) type Attributes = BTreeMap<String, Value>;
 
+/// The most attributes of one thing.
+const MOST: usize = 1000;
 /// How much of a text the index holds, in characters.
 const HEAD: usize = 64;
 
@@ -55,6 +57,18 @@ pub(crate) fn parse(field: &str, wire: BTreeMap<String, WireValue>) -> Result<At
     }
     json::encode(field, &attributes)?;
     Ok(attributes)
+}
+
+/// Adds attributes to those that are there, if all of them together are not too many. Before anything is written: what is too large fails alone.
+pub(crate) fn merge(field: &str, there: &mut Attributes, new: Attributes) -> Result<()> {
+    there.extend(new);
+    if there.len() > MOST {
+        return Err(Error::invalid(
+            field,
+            format!("expected at most {MOST} attributes together with those that are there"),
+        ));
+    }
+    json::encode(field, there).map(drop)
 }
 
 /// The start of a text, as the index holds it.

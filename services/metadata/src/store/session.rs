@@ -230,6 +230,17 @@ pub(crate) struct Counts {
     pub bytes: i64,
 }
 
+impl Counts {
+    /// Adds others.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.assets += other.assets;
+        self.pending += other.pending;
+        self.ready += other.ready;
+        self.rejected += other.rejected;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Adds to the counts of sessions.
 pub(crate) async fn count<'a>(
     on: &impl ConnectionTrait,

@@ -283,6 +283,38 @@ async fn finishing_makes_what_nobody_judged_ready() {
 }
 
 #[tokio::test]
+async fn the_first_finish_counts_and_attributes_stay_bounded() {
+    for world in World::each().await {
+        let many = |prefix: &str, count: usize| {
+            let each = (0..count).map(|i| (format!("{prefix}{i}"), Value::Boolean(true)));
+            granary_proto::convert::wire_attributes(each.collect())
+        };
+        let name = world.session("s1", many("a", 600)).await.name;
+        world.complete(&name).await.unwrap();
+        let finish = |attributes| FinishSessionRequest {
+            name: name.clone(),
+            attributes,
+            ..Default::default()
+        };
+        assert_eq!(
+            blamed(world.finish(finish(many("b", 401))).await),
+            "attributes"
+        );
+        let done = world.finish(finish(many("b", 400))).await.unwrap();
+        assert_eq!(
+            (done.state(), done.attributes.len()),
+            (SessionState::Processed, 1000)
+        );
+        let errors = BTreeMap::from([("late".into(), Messages::default())]);
+        let late = FinishSessionRequest {
+            errors,
+            ..finish(many("c", 1))
+        };
+        assert_eq!(world.finish(late).await.unwrap(), done);
+    }
+}
+
+#[tokio::test]
 async fn a_rejected_asset_or_an_error_makes_a_session_fail() {
     for world in World::each().await {
         let name = world.session("s1", attributes([])).await.name;

@@ -66,10 +66,7 @@ fn new_asset(asset: WireAsset) -> Result<NewAsset> {
         ));
     }
     if !id::is_sha256(&asset.sha256) {
-        return Err(Error::invalid(
-            "sha256",
-            format!("expected 64 of 0-9 and a-f, got {}", quote(&asset.sha256)),
-        ));
+        return Err(not_sha256(&asset.sha256));
     }
     if asset.media_type.is_empty() {
         return Err(Error::invalid(
@@ -89,6 +86,13 @@ fn new_asset(asset: WireAsset) -> Result<NewAsset> {
         derived_from: asset.derived_from,
         producer: asset.producer,
     })
+}
+
+fn not_sha256(got: &str) -> Error {
+    Error::invalid(
+        "sha256",
+        format!("expected 64 of 0-9 and a-f, got {}", quote(got)),
+    )
 }
 
 /// Changes, each parsed or with what is wrong with it.
@@ -118,11 +122,15 @@ fn change(parent: &ProjectName, update: AssetStateUpdate) -> Result<Change> {
         }
     };
     check::text("media_type", &update.media_type, 255)?;
+    if !update.sha256.is_empty() && !id::is_sha256(&update.sha256) {
+        return Err(not_sha256(&update.sha256));
+    }
     let errors = report(update.errors);
     json::encode("errors", &errors)?;
     Ok(Change {
         name: of_project(parent, "name", &update.name)?,
         event,
+        sha256: update.sha256,
         errors,
         attributes: attributes::parse("attributes", update.attributes)?,
         media_type: update.media_type,
