@@ -1,7 +1,7 @@
 //! Names of buckets and objects, checked once, and where they lie on the disk.
 //!
 //! A key is its own path: each segment is a file name, byte for byte. Nothing is escaped, because Linux forbids only `/` and
-//! NUL in a name, and any escape would push names of 255 bytes over the limit.
+//! NUL in a name, and any escape would push names of 255 bytes over the limit. Services that see the folder read the file itself.
 
 use std::path::{Path, PathBuf};
 
@@ -127,18 +127,6 @@ impl Place {
     }
 }
 
-/// Where the bytes of an object lie below the root of a store, for reading them without the endpoint.
-///
-/// This is `ROOT/{bucket}/{key}`, unescaped, which is also where `object_store`'s `LocalFileSystem` looks for
-/// `Path::parse(key)` below `ROOT/{bucket}` (but not for `Path::from(key)`, which escapes). That type refuses keys with
-/// control characters and those whose last segment ends in `#` and digits: read these through this path.
-///
-/// `None` when no such object can exist. The file itself may be missing.
-pub fn object_path(root: &Path, bucket: &str, key: &str) -> Option<PathBuf> {
-    let bucket = Bucket::parse(bucket).ok()?;
-    Some(Place::new(root, &bucket, &Key::parse(key).ok()?).path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,11 +166,9 @@ mod tests {
             "C:",
             &"ü".repeat(127),
         ] {
-            assert_eq!(
-                object_path(root, "raw-1", key),
-                Some(root.join("raw-1").join(key)),
-                "{key:?}"
-            );
+            let bucket = Bucket::parse("raw-1").unwrap();
+            let place = Place::new(root, &bucket, &Key::parse(key).unwrap());
+            assert_eq!(place.path, root.join("raw-1").join(key), "{key:?}");
         }
     }
 
@@ -190,7 +176,6 @@ mod tests {
     fn folders_of_the_store_are_no_buckets() {
         for name in [".tmp", ".multipart", "..", "a", "Upper", "a/b"] {
             assert!(Bucket::parse(name).is_err(), "{name}");
-            assert_eq!(object_path(Path::new("/root"), name, "key"), None);
         }
     }
 }

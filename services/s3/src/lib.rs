@@ -10,7 +10,7 @@
 //! ROOT/.tmp/                     files that have no name yet; cleared at each start
 //! ROOT/.multipart/{upload id}/   an upload in parts: `log`, `data`, and now and then a part in a file of its own
 //! ```
-//! A key is the path of its file, unescaped: see [`object_path`]. So one of `a` and `a/b` can exist, not both; segments `.`, `..`
+//! A key is the path of its file, unescaped. So one of `a` and `a/b` can exist, not both; segments `.`, `..`
 //! and empty ones are refused. What belongs to an object besides its bytes (entity tag, checksums, media type, user metadata)
 //! is in one extended attribute of its file, `user.granary`, as JSON. A file without it, put there by hand, is an object too.
 //!
@@ -51,7 +51,6 @@ mod walk;
 
 pub use self::{
     error::Error,
-    key::object_path,
     server::{Options, Server},
     service::Service,
 };

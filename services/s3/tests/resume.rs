@@ -10,7 +10,7 @@ mod common;
 use std::{fs, os::unix::fs::MetadataExt as _};
 
 use common::Embedded;
-use granary_s3::{conformance::Scratch, object_path};
+use granary_s3::conformance::Scratch;
 use http::Method;
 
 const PART: usize = 5 << 20;
@@ -123,7 +123,7 @@ async fn completing_names_the_file_and_copies_nothing() {
         part(&bucket, &id, 2, vec![2; 10]).await,
     ];
     complete(&bucket, &id, &tags).await.expect_status(200);
-    let object = object_path(root.path(), "ready-made", "big").unwrap();
+    let object = root.path().join("ready-made/big");
     assert_eq!(fs::metadata(object).unwrap().ino(), data);
 }
 

@@ -5,7 +5,7 @@ mod whole;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crc_fast::CrcAlgorithm;
-use s3s::{S3ErrorCode, S3Result};
+use s3s::{S3ErrorCode, S3Result, dto::ChecksumType};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
@@ -114,6 +114,15 @@ macro_rules! sums_of {
             crc64nvme: $input.checksum_crc64nvme.take(),
         }
     };
+}
+
+/// How an answer says what its checksums are of: the parts' checksums, or all bytes.
+pub(crate) fn type_of(composite: bool) -> ChecksumType {
+    ChecksumType::from_static(if composite {
+        ChecksumType::COMPOSITE
+    } else {
+        ChecksumType::FULL_OBJECT
+    })
 }
 
 /// Sets the checksum fields of an answer from [`Sums`].

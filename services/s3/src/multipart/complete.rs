@@ -5,10 +5,7 @@ use std::sync::Arc;
 use s3s::{
     S3ErrorCode, S3Request, S3Result,
     crypto::{Checksum as _, Sha256},
-    dto::{
-        ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
-        ETag,
-    },
+    dto::{CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, ETag},
 };
 
 use super::{
@@ -20,7 +17,7 @@ use super::{
 };
 use crate::{
     attr::Attr,
-    checksum::{Algorithm, Sums, combined, composite, set_sums, sums_of},
+    checksum::{Algorithm, Sums, combined, composite, set_sums, sums_of, type_of},
     disk::{Disk, WriteIf},
     fault::{blocking, fault, io_fault, no_such_upload},
     key::Place,
@@ -49,13 +46,36 @@ pub(crate) async fn complete(
 ) -> S3Result<CompleteMultipartUploadOutput> {
     let input = &mut request.input;
     let place = store.place(&input.bucket, &input.key)?;
-    let listed = input
-        .multipart_upload
-        .take()
-        .and_then(|list| list.parts)
-        .unwrap_or_default();
+    let order = order_of(input)?;
+    let attr = match store.uploads.find(&input.upload_id, &place).await {
+        Ok(upload) => {
+            let (closing, disk) = (store.uploads.close(upload), Arc::clone(&store.disk));
+            blocking(move || finish(&disk, &closing, &order)).await?
+        }
+        Err(error) if *error.code() == S3ErrorCode::NoSuchUpload => {
+            store
+                .on_disk(move |disk| find_completed(disk, &place, &order))
+                .await?
+        }
+        Err(error) => return Err(error),
+    };
+    let mut output = CompleteMultipartUploadOutput {
+        location: Some(format!("/{}/{}", request.input.bucket, request.input.key)),
+        bucket: Some(request.input.bucket),
+        key: Some(request.input.key),
+        e_tag: attr.etag.map(ETag::Strong),
+        checksum_type: (!attr.sums.is_empty()).then(|| type_of(attr.composite)),
+        ..CompleteMultipartUploadOutput::default()
+    };
+    set_sums!(output, attr.sums);
+    Ok(output)
+}
+
+fn order_of(input: &mut CompleteMultipartUploadInput) -> S3Result<Order> {
+    let listed = input.multipart_upload.take().and_then(|list| list.parts);
     let order = Order {
         parts: listed
+            .unwrap_or_default()
             .into_iter()
             .map(listed_part)
             .collect::<S3Result<_>>()?,
@@ -69,33 +89,7 @@ pub(crate) async fn complete(
             "the list of parts is empty",
         ));
     }
-    let attr = match store.uploads.find(&input.upload_id, &place).await {
-        Ok(upload) => {
-            let (closing, disk) = (store.uploads.close(upload), Arc::clone(&store.disk));
-            blocking(move || finish(&disk, &closing, &order)).await?
-        }
-        Err(error) if *error.code() == S3ErrorCode::NoSuchUpload => {
-            store
-                .on_disk(move |disk| find_completed(disk, &place, &order))
-                .await?
-        }
-        Err(error) => return Err(error),
-    };
-    let kind = if attr.composite {
-        ChecksumType::COMPOSITE
-    } else {
-        ChecksumType::FULL_OBJECT
-    };
-    let mut output = CompleteMultipartUploadOutput {
-        location: Some(format!("/{}/{}", request.input.bucket, request.input.key)),
-        bucket: Some(request.input.bucket),
-        key: Some(request.input.key),
-        e_tag: attr.etag.map(ETag::Strong),
-        checksum_type: (!attr.sums.is_empty()).then(|| ChecksumType::from_static(kind)),
-        ..CompleteMultipartUploadOutput::default()
-    };
-    set_sums!(output, attr.sums);
-    Ok(output)
+    Ok(order)
 }
 
 fn listed_part(mut part: CompletedPart) -> S3Result<Listed> {

@@ -14,7 +14,7 @@ use super::{
     upload::{DATA, now},
 };
 use crate::{
-    checksum::Algorithm,
+    checksum::{Algorithm, type_of},
     disk::{Disk, random_name},
     fault::{fault, io_fault, no_such_bucket},
     ops::{attr_of, refuse_unsupported},
@@ -56,18 +56,13 @@ pub(crate) async fn create(
             }
         })
         .await?;
-    let kind = if composite {
-        ChecksumType::COMPOSITE
-    } else {
-        ChecksumType::FULL_OBJECT
-    };
     Ok(CreateMultipartUploadOutput {
         bucket: Some(request.input.bucket),
         key: Some(request.input.key),
         upload_id: Some(id),
         checksum_algorithm: algorithm
             .map(|algorithm| ChecksumAlgorithm::from_static(algorithm.name())),
-        checksum_type: algorithm.map(|_| ChecksumType::from_static(kind)),
+        checksum_type: algorithm.map(|_| type_of(composite)),
         ..CreateMultipartUploadOutput::default()
     })
 }

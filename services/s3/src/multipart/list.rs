@@ -13,7 +13,7 @@ use s3s::{
 
 use super::log::{self, Head, Part};
 use crate::{
-    checksum::set_sums,
+    checksum::{self, set_sums},
     disk::Disk,
     fault::io_fault,
     key::Bucket,
@@ -74,12 +74,7 @@ fn algorithm_of(head: &Head) -> Option<ChecksumAlgorithm> {
 }
 
 fn type_of(head: &Head) -> Option<ChecksumType> {
-    let kind = if head.composite {
-        ChecksumType::COMPOSITE
-    } else {
-        ChecksumType::FULL_OBJECT
-    };
-    head.algorithm.map(|_| ChecksumType::from_static(kind))
+    head.algorithm.map(|_| checksum::type_of(head.composite))
 }
 
 /// What to list of the uploads.

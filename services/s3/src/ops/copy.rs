@@ -3,8 +3,8 @@
 use s3s::{
     S3ErrorCode, S3Request, S3Result,
     dto::{
-        ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag,
-        ETagCondition, MetadataDirective,
+        CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag, ETagCondition,
+        MetadataDirective,
     },
     header::IF_NONE_MATCH,
 };
@@ -12,7 +12,7 @@ use s3s::{
 use super::{attr_of, check_version, refuse_unsupported};
 use crate::{
     attr::Attr,
-    checksum::set_sums,
+    checksum::{set_sums, type_of},
     disk::{Disk, TempFile, WriteIf, copy_range},
     fault::{fault, io_fault},
     key::Place,
@@ -142,13 +142,8 @@ fn copy_on_disk(
     };
     let metadata = temp.file().metadata().map_err(io_fault("read the copy"))?;
     super::put::commit(disk, temp, &attr, place, when)?;
-    let kind = if attr.composite {
-        ChecksumType::COMPOSITE
-    } else {
-        ChecksumType::FULL_OBJECT
-    };
     let mut result = CopyObjectResult {
-        checksum_type: (!attr.sums.is_empty()).then(|| ChecksumType::from_static(kind)),
+        checksum_type: (!attr.sums.is_empty()).then(|| type_of(attr.composite)),
         e_tag: attr.etag.clone().map(ETag::Strong),
         last_modified: Some(modified(&metadata)),
         ..CopyObjectResult::default()

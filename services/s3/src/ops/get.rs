@@ -6,8 +6,8 @@ use bytes::Bytes;
 use s3s::{
     S3ErrorCode, S3Request, S3Result,
     dto::{
-        ChecksumMode, ChecksumType, ETag, GetObjectInput, GetObjectOutput, HeadObjectInput,
-        HeadObjectOutput, Range as AskedRange, StreamingBlob, Timestamp,
+        ChecksumMode, ETag, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
+        Range as AskedRange, StreamingBlob, Timestamp,
     },
 };
 
@@ -88,12 +88,7 @@ macro_rules! answer {
             ..$output::default()
         };
         if found.with_sums && !attr.sums.is_empty() {
-            let kind = if attr.composite {
-                ChecksumType::COMPOSITE
-            } else {
-                ChecksumType::FULL_OBJECT
-            };
-            output.checksum_type = Some(ChecksumType::from_static(kind));
+            output.checksum_type = Some(crate::checksum::type_of(attr.composite));
             crate::checksum::set_sums!(output, attr.sums);
         }
         output

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use s3s::{
     S3ErrorCode, S3Request, S3Result,
     dto::{
-        ChecksumAlgorithm, ChecksumType, CommonPrefix, ETag, ListObjectsInput, ListObjectsOutput,
+        ChecksumAlgorithm, CommonPrefix, ETag, ListObjectsInput, ListObjectsOutput,
         ListObjectsV2Input, ListObjectsV2Output, Object as Line, ObjectStorageClass,
     },
 };
@@ -14,6 +14,7 @@ use s3s::{
 use super::{Encoding, as_count, as_size, bucket, page_size};
 use crate::{
     attr::Attr,
+    checksum::type_of,
     disk::Disk,
     fault::{fault, io_fault},
     key::{Bucket, Key, Place},
@@ -168,11 +169,6 @@ impl Question {
         let (Ok(metadata), Ok(attr)) = (fs::symlink_metadata(&path), Attr::at(&path)) else {
             return Ok(None);
         };
-        let kind = if attr.composite {
-            ChecksumType::COMPOSITE
-        } else {
-            ChecksumType::FULL_OBJECT
-        };
         let algorithms: Vec<_> = attr
             .sums
             .algorithms()
@@ -186,7 +182,7 @@ impl Question {
             storage_class: Some(ObjectStorageClass::from_static(
                 ObjectStorageClass::STANDARD,
             )),
-            checksum_type: (!algorithms.is_empty()).then(|| ChecksumType::from_static(kind)),
+            checksum_type: (!algorithms.is_empty()).then(|| type_of(attr.composite)),
             checksum_algorithm: Some(algorithms).filter(|list| !list.is_empty()),
             ..Line::default()
         }))

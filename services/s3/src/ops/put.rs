@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use s3s::{
     S3ErrorCode, S3Request, S3Result, TrailingHeaders,
-    dto::{ChecksumType, ETag, PutObjectInput, PutObjectOutput},
+    dto::{ETag, PutObjectInput, PutObjectOutput},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use super::{attr_of, refuse_unsupported};
 use crate::{
     attr::Attr,
     body::{Batch, Incoming, Sink, pump},
-    checksum::{Algorithm, Digests, Wanted, set_sums, sums_of},
+    checksum::{Algorithm, Digests, Wanted, set_sums, sums_of, type_of},
     disk::{Disk, TempFile, WriteIf, random_name},
     fault::{blocking, fault, io_fault, no_such_bucket},
     key::Place,
@@ -39,60 +39,53 @@ pub(crate) async fn put(
     store: &Store,
     mut request: S3Request<PutObjectInput>,
 ) -> S3Result<PutObjectOutput> {
-    let asked = asked_algorithm(
-        &request,
-        request
-            .input
-            .checksum_algorithm
-            .as_ref()
-            .map(|asked| asked.as_str()),
+    let draft = draft_of(store, &mut request)?;
+    let input = &mut request.input;
+    let mut body = Incoming::new(
+        input.body.take(),
+        input.content_length,
+        MAX_PUT,
+        &store.budget,
+        CancellationToken::new(),
     )?;
+    // Spares the client the bytes of a write that is refused in any case. The condition is checked again when it counts.
+    let early = (draft.place.clone(), draft.when.clone());
+    store
+        .on_disk(move |_| check_early(&early.0, &early.1))
+        .await?;
+    let sink = PutSink {
+        disk: Arc::clone(&store.disk),
+        temp: None,
+        tail: Tail::new(0, draft.wanted.hashes()),
+    };
+    let (sink, last) = pump(&mut body, sink).await?;
+    let attr = blocking(move || sink.finish(&last, draft)).await?;
+    let mut output = PutObjectOutput {
+        e_tag: attr.etag.clone().map(ETag::Strong),
+        checksum_type: (!attr.sums.is_empty()).then(|| type_of(false)),
+        ..PutObjectOutput::default()
+    };
+    set_sums!(output, attr.sums);
+    Ok(output)
+}
+
+/// What the request says about the object.
+fn draft_of(store: &Store, request: &mut S3Request<PutObjectInput>) -> S3Result<Draft> {
+    let parsed = request.input.checksum_algorithm.as_ref();
+    let asked = asked_algorithm(request, parsed.map(|asked| asked.as_str()))?;
     let trailers = request.trailing_headers.take();
     let input = &mut request.input;
     refuse_unsupported!(input);
     if input.write_offset_bytes.is_some() {
         return Err(super::not_supported("appending to objects"));
     }
-    let place = store.place(&input.bucket, &input.key)?;
-    let when = WriteIf::new(input.if_match.take(), input.if_none_match.take())?;
-    let attr = attr_of!(input);
-    let wanted = Wanted::new(sums_of!(input), &[asked], input.content_md5.as_deref())?;
-    let stop = CancellationToken::new();
-    let mut body = Incoming::new(
-        input.body.take(),
-        input.content_length,
-        MAX_PUT,
-        &store.budget,
-        stop,
-    )?;
-    // Spares the client the bytes of a write that is refused in any case. The condition is checked again when it counts.
-    let early = (place.clone(), when.clone());
-    store
-        .on_disk(move |_| check_early(&early.0, &early.1))
-        .await?;
-
-    let sink = PutSink {
-        disk: Arc::clone(&store.disk),
-        temp: None,
-        tail: Tail::new(0, wanted.hashes()),
-    };
-    let (sink, last) = pump(&mut body, sink).await?;
-    let draft = Draft {
-        place,
-        when,
-        attr,
-        wanted,
+    Ok(Draft {
+        place: store.place(&input.bucket, &input.key)?,
+        when: WriteIf::new(input.if_match.take(), input.if_none_match.take())?,
+        attr: attr_of!(input),
+        wanted: Wanted::new(sums_of!(input), &[asked], input.content_md5.as_deref())?,
         trailers,
-    };
-    let attr = blocking(move || sink.finish(&last, draft)).await?;
-    let mut output = PutObjectOutput {
-        e_tag: attr.etag.clone().map(ETag::Strong),
-        ..PutObjectOutput::default()
-    };
-    output.checksum_type =
-        (!attr.sums.is_empty()).then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT));
-    set_sums!(output, attr.sums);
-    Ok(output)
+    })
 }
 
 fn check_early(place: &Place, when: &WriteIf) -> S3Result<()> {

@@ -2,6 +2,8 @@
 //!
 //! Signing, writing and deleting belong to the Storage service; everybody else reads by `s3://{bucket}/{key}`.
 
+pub mod answer;
+
 use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -98,7 +100,7 @@ impl std::fmt::Debug for ObjectReader {
 
 impl ObjectReader {
     /// A reader of this store.
-    pub fn new(config: ObjectsConfig) -> Self {
+    pub fn new(config: ObjectsConfig) -> Result<Self> {
         crate::install_tls();
         let keys = Credentials::new(&config.access_key, config.secret_key.reveal());
         let http = reqwest::Client::builder()
@@ -107,12 +109,12 @@ impl ObjectReader {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
-            .unwrap_or_default();
-        Self {
+            .map_err(|error| Error::internal("making an HTTP client", error))?;
+        Ok(Self {
             config: Arc::new(config),
             keys: Arc::new(keys),
             http,
-        }
+        })
     }
 
     /// Reads up to `max` bytes from the start of an object: all of it if it is no longer than that.
@@ -133,28 +135,6 @@ impl ObjectReader {
             Some(found) => found.bytes().await.map_err(|error| away(uri, error)),
             // An empty object has no range to give.
             None => Ok(Bytes::new()),
-        }
-    }
-
-    /// Reads a part of an object.
-    pub async fn read_range(&self, uri: &str, range: Range<u64>) -> Result<Bytes> {
-        let (bucket, key) = split_uri(uri)?;
-        if let Some(path) = self.local_path(bucket, key)? {
-            return blocking(uri, move || {
-                use std::os::unix::fs::FileExt as _;
-                let mut bytes =
-                    vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
-                std::fs::File::open(path)?.read_exact_at(&mut bytes, range.start)?;
-                Ok(bytes.into())
-            })
-            .await;
-        }
-        match self.get(uri, bucket, key, Some(range)).await? {
-            Some(found) => found.bytes().await.map_err(|error| away(uri, error)),
-            None => Err(Error::DataLoss {
-                resource: uri.into(),
-                reason: "it is shorter than what was asked for".into(),
-            }),
         }
     }
 
@@ -237,7 +217,14 @@ impl ObjectReader {
                 Ok(found) if found.status() == http::StatusCode::NOT_FOUND => {
                     return Err(Error::not_found(uri));
                 }
-                Ok(found) => Error::unavailable(AWAY, format!("it answered {}", found.status())),
+                Ok(found) => {
+                    let (status, code) = (found.status(), error_code(found).await);
+                    let failure = answer::refused("read an object", status, &code);
+                    if !answer::is_passing(status, &code) {
+                        return Err(failure);
+                    }
+                    failure
+                }
                 Err(error) => away(uri, error),
             };
             tries += 1;
@@ -259,6 +246,17 @@ const AWAY: &str = "the object store does not answer: try again";
 fn away(uri: &str, error: reqwest::Error) -> Error {
     // The URL is signed: it must not reach a log.
     Error::unavailable(AWAY, format!("reading {uri}: {}", error.without_url()))
+}
+
+async fn error_code(mut answer: reqwest::Response) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(piece)) = answer.chunk().await {
+        body.extend_from_slice(&piece);
+        if body.len() >= answer::MAX_BYTES {
+            break;
+        }
+    }
+    answer::error_code(&body).unwrap_or_default()
 }
 
 async fn blocking(
@@ -318,6 +316,46 @@ mod tests {
         }
     }
 
+    /// Answers each connection with one of `answers` in turn, and then no more.
+    async fn store(
+        answers: &'static [&'static str],
+    ) -> (ObjectReader, tokio::task::JoinHandle<()>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        #[allow(clippy::disallowed_methods, reason = "it ends with the test")]
+        let served = tokio::spawn(async move {
+            for answer in answers {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(near.read_u8().await.unwrap());
+                }
+                near.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let config = parse(&format!("s3://lab?endpoint={endpoint}")).unwrap();
+        (ObjectReader::new(config).unwrap(), served)
+    }
+
+    #[tokio::test]
+    async fn what_the_store_refuses_is_not_asked_for_again() {
+        let (reader, served) = store(&[
+            "HTTP/1.1 503 X\r\nconnection: close\r\n\r\n<Error><Code>SlowDown</Code></Error>",
+            "HTTP/1.1 403 X\r\nconnection: close\r\n\r\n<Error><Code>AccessDenied</Code></Error>",
+        ])
+        .await;
+        let error = reader.read_start("s3://lab-raw/p/a", 4).await.unwrap_err();
+        served.await.unwrap();
+        let Error::Internal {
+            cause: Some(cause), ..
+        } = &error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!(cause.to_string(), "403 AccessDenied");
+    }
+
     #[tokio::test]
     async fn local_objects_are_read_and_nothing_else_is() {
         let folder = tempfile::tempdir().unwrap();
@@ -326,7 +364,8 @@ mod tests {
         let reader = ObjectReader::new(ObjectsConfig {
             local_root: Some(folder.path().into()),
             ..parse("s3://lab").unwrap()
-        });
+        })
+        .unwrap();
         assert_eq!(
             reader.read_start("s3://lab-raw/p/a b", 4).await.unwrap(),
             "0123"
@@ -334,13 +373,6 @@ mod tests {
         assert_eq!(
             reader.read_start("s3://lab-raw/p/a b", 400).await.unwrap(),
             "0123456789"
-        );
-        assert_eq!(
-            reader
-                .read_range("s3://lab-raw/p/a b", 8..10)
-                .await
-                .unwrap(),
-            "89"
         );
         let pieces: Vec<Bytes> = reader
             .stream("s3://lab-raw/p/a b")
