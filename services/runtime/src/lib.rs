@@ -7,9 +7,11 @@ pub mod batch;
 pub mod db;
 pub mod link;
 pub mod objects;
+mod preface;
 pub mod rpc;
 pub mod secret;
 pub mod server;
+mod spanned;
 pub mod task;
 pub mod telemetry;
 

@@ -4,7 +4,6 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures::StreamExt as _;
 use granary_core::{Error, Result};
-use http::{HeaderName, Request};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -18,9 +17,12 @@ use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
 };
 
-use crate::{auth::AuthLayer, link::Served, preface::Greeted};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::{
+    auth::AuthLayer,
+    link::Served,
+    preface::Greeted,
+    spanned::{REQUEST_ID, Spanned},
+};
 
 /// Puts the token check in front of services, so that they can be called in this process.
 pub fn protect(routes: Routes, auth: &AuthLayer) -> Served {
@@ -65,7 +67,7 @@ pub async fn run(
     let layers = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .map_request(in_span)
+        .layer_fn(Spanned)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(auth)
         .into_inner();
@@ -86,11 +88,6 @@ pub async fn run(
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await
         .map_err(|error| Error::internal("serving", error))
-}
-
-fn in_span<B>(request: Request<B>) -> Request<B> {
-    tracing::debug!(path = request.uri().path(), "call");
-    request
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> http::Response<Body> {

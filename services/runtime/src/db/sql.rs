@@ -83,9 +83,10 @@ impl Sql {
         self
     }
 
-    /// Adds ` FROM (VALUES (..), (..)) AS v CROSS JOIN ` with texts of the items, at least one, as `v.column1` and so on: SQLite then looks each
-    /// of them up with an index, which it does not for `IN`. Nulls, which meet nothing, fill up to a power of two, so that a database sees
-    /// few different statements and keeps their plans.
+    /// Adds ` FROM (VALUES (..), (..)) AS v CROSS JOIN `, with the texts of at least one item as `v.column1` and so on; what follows is the
+    /// table to find them in. SQLite then looks each of them up with an index, which it does not for `IN`. Rows of nulls, which equal nothing,
+    /// fill up to a power of two, so that a database sees few different statements and keeps their plans: up to twice as many variables
+    /// are bound as the items have, so chunks are half of what [`MAX_VARIABLES`] allows.
     pub fn given<T, const N: usize>(
         &mut self,
         items: &[T],
