@@ -2,8 +2,12 @@
 //!
 //! While one batch is worked on, the next one gathers: under load batches grow by themselves, and a lone call waits for nobody.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
+use futures::FutureExt as _;
 use granary_core::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
@@ -57,7 +61,12 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
             let mut calls = Vec::with_capacity(limits.batch);
             while waiting.recv_many(&mut calls, limits.batch).await > 0 {
                 let (items, callers): (Vec<_>, Vec<_>) = calls.drain(..).unzip();
-                answer(callers, work(items).await);
+                // A defect that one batch meets must not take the batcher from all later ones.
+                let done = match catch_unwind(AssertUnwindSafe(|| work(items))) {
+                    Ok(done) => AssertUnwindSafe(done).catch_unwind().await,
+                    Err(panic) => Err(panic),
+                };
+                answer(callers, done.unwrap_or_else(|_| Err(panicked(name))));
             }
         });
         Self { queue, name }
@@ -92,6 +101,14 @@ fn answer<O>(callers: Vec<oneshot::Sender<Result<O>>>, results: Result<Vec<Resul
                 let _ = caller.send(Err(error.clone()));
             }
         }
+    }
+}
+
+fn panicked(name: &'static str) -> Error {
+    tracing::error!(name, "a batch panicked");
+    Error::Internal {
+        context: format!("working on a batch ({name})"),
+        cause: None,
     }
 }
 
@@ -151,6 +168,25 @@ mod tests {
                 Err(Error::not_found("all"))
             });
         assert!(matches!(batcher.call(1).await, Err(Error::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_panics_fails_its_calls_and_no_later_ones() {
+        let tasks = Tasks::new();
+        let batcher: Batcher<u32, u32> =
+            Batcher::start(&tasks, "test", Limits::default(), |items: Vec<u32>| {
+                assert!(items != [1], "before it is awaited");
+                async move {
+                    tokio::task::yield_now().await;
+                    assert!(items != [2], "while it is awaited");
+                    Ok(items.into_iter().map(Ok).collect())
+                }
+            });
+        for defect in [1, 2] {
+            let failed = batcher.call(defect).await;
+            assert!(matches!(failed, Err(Error::Internal { .. })), "{failed:?}");
+            assert_eq!(batcher.call(3).await.unwrap(), 3);
+        }
     }
 
     #[tokio::test]
