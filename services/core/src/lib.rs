@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod error;
+mod excerpt;
 pub mod filter;
 pub mod id;
 pub mod job;
@@ -11,6 +12,7 @@ pub mod layout;
 pub mod media;
 pub mod name;
 pub mod page;
+pub mod parts;
 pub mod path;
 pub mod sidecar;
 pub mod suggest;

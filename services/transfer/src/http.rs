@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use granary_core::{Error, Result};
 use granary_proto::storage::v1::SignedRequest;
+use granary_runtime::objects::answer;
 use http::StatusCode;
 use reqwest::{Body, Client, Response, redirect::Policy};
 
-/// A part of 1 GiB on a slow line takes long; a connection that is dead is noticed much earlier.
-const LONGEST_REQUEST: Duration = Duration::from_secs(3600);
-/// What is read of an answer that says what is wrong.
-const MAX_ERROR: usize = 4096;
+/// A part of 1 GiB on a slow line takes long to send; a connection that is dead is noticed much earlier. What is fetched may take as long as
+/// it goes on: a silent store is noticed while reading.
+const LONGEST_PUT: Duration = Duration::from_secs(3600);
 
 /// A client for presigned requests: HTTP/1.1 on connections that are kept, no redirects, no proxies.
 pub(crate) fn client(concurrency: usize) -> Result<Client> {
@@ -21,7 +21,6 @@ pub(crate) fn client(concurrency: usize) -> Result<Client> {
         .tcp_nodelay(true)
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(60))
-        .timeout(LONGEST_REQUEST)
         .tcp_user_timeout(Duration::from_secs(30))
         .pool_max_idle_per_host(concurrency)
         .build()
@@ -47,7 +46,7 @@ pub(crate) enum Outcome {
 
 /// Makes a signed PUT.
 pub(crate) async fn put(client: &Client, signed: &SignedRequest, body: impl Into<Body>) -> Outcome {
-    let mut request = client.put(&signed.url).body(body);
+    let mut request = client.put(&signed.url).timeout(LONGEST_PUT).body(body);
     for (name, value) in &signed.headers {
         request = request.header(name, value);
     }
@@ -110,14 +109,14 @@ impl Failure {
         let mut body = Vec::new();
         while let Ok(Some(piece)) = response.chunk().await {
             body.extend_from_slice(&piece);
-            if body.len() >= MAX_ERROR {
+            if body.len() >= answer::MAX_BYTES {
                 break;
             }
         }
         let text = String::from_utf8_lossy(&body);
         Self {
-            code: element(&text, "Code"),
-            message: element(&text, "Message"),
+            code: answer::element(&text, "Code"),
+            message: answer::element(&text, "Message"),
         }
     }
 
@@ -130,16 +129,6 @@ impl Failure {
             .collect::<Vec<_>>()
             .join(" ")
     }
-}
-
-/// The text of a flat element, without what could upset a terminal.
-fn element(xml: &str, name: &str) -> String {
-    let inner = xml
-        .split_once(&format!("<{name}>"))
-        .and_then(|(_, rest)| rest.split_once(&format!("</{name}>")));
-    inner
-        .map(|(text, _)| text.chars().filter(|c| !c.is_control()).take(200).collect())
-        .unwrap_or_default()
 }
 
 /// Why no answer came, without the URL.
@@ -188,13 +177,5 @@ mod tests {
             outcome(507, ""),
             Outcome::Refused(Error::Exhausted { .. })
         ));
-    }
-
-    #[test]
-    fn the_text_of_the_store_is_found_and_tamed() {
-        let xml = "<Error><Code>Slow\u{1b}Down</Code><Message>less</Message></Error>";
-        assert_eq!(element(xml, "Code"), "SlowDown");
-        assert_eq!(element(xml, "Message"), "less");
-        assert_eq!(element(xml, "Key"), "");
     }
 }

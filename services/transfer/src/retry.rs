@@ -12,6 +12,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest that one call may take.
 const CALL: Duration = Duration::from_secs(130);
+/// What one call may always take.
+const SHORTEST_CALL: Duration = Duration::from_secs(5);
+/// How often a URL is signed for the same bytes.
+const SIGNATURES: u32 = 3;
 
 /// How long failures in a row are borne.
 #[derive(Debug)]
@@ -45,6 +49,49 @@ impl Patience {
     pub(crate) fn renew(&mut self) {
         *self = Self::new(self.limit);
     }
+
+    /// How long the next call may take: what is left after a failure, though enough to be answered.
+    fn left(&self) -> Duration {
+        let failing = self.since.map(|since| since.elapsed());
+        failing.map_or(CALL, |failing| {
+            self.limit
+                .saturating_sub(failing)
+                .clamp(SHORTEST_CALL, CALL)
+        })
+    }
+}
+
+/// Repeated attempts at a signed request: passing failures are borne for a while, and a URL that ended is signed anew a few times.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    patience: Patience,
+    signatures: u32,
+}
+
+impl Attempts {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            patience: Patience::new(limit),
+            signatures: 1,
+        }
+    }
+
+    /// After progress: failures and signatures are counted from here.
+    pub(crate) fn renew(&mut self) {
+        self.patience.renew();
+        self.signatures = 1;
+    }
+
+    /// After a URL was refused: whether another one is worth asking for.
+    pub(crate) fn sign_again(&mut self) -> bool {
+        self.signatures += 1;
+        self.signatures <= SIGNATURES
+    }
+
+    /// After a passing failure: waits a while. False when it is enough.
+    pub(crate) async fn wait(&mut self) -> bool {
+        self.patience.wait().await
+    }
 }
 
 /// Makes a call that is safe to repeat, again and again while it fails for passing reasons.
@@ -55,7 +102,7 @@ where
 {
     let mut patience = Patience::new(limit);
     loop {
-        let status = match tokio::time::timeout(CALL, make()).await {
+        let status = match tokio::time::timeout(patience.left(), make()).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
             Ok(Err(status)) => status,
             Err(_) => Status::deadline_exceeded("the server took too long to answer: try again"),
@@ -72,11 +119,10 @@ where
 /// Whether a call may succeed later. A status that this side made, because the connection failed, has a source; one of the server has none.
 fn is_transient(status: &Status) -> bool {
     match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded => true,
+        // The server says CANCELLED when a call takes longer than it lets one take.
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => true,
         Code::ResourceExhausted => from_status(status.clone()).is_transient(),
-        Code::Unknown | Code::Internal | Code::Cancelled => {
-            std::error::Error::source(status).is_some()
-        }
+        Code::Unknown | Code::Internal => std::error::Error::source(status).is_some(),
         _ => false,
     }
 }
@@ -87,6 +133,9 @@ fn given_up(status: Status) -> Error {
         Error::Unavailable { .. } | Error::Internal { .. } | Error::Cancelled { .. } if from_here => {
             Error::Unavailable { reason: "the server cannot be reached: see that it runs and that the endpoint is right, then try again".into(), cause: None }
         }
+        Error::Cancelled { .. } => Error::DeadlineExceeded {
+            reason: "the server took too long to answer: try again".into(),
+        },
         other => other,
     }
 }
@@ -118,6 +167,53 @@ mod tests {
         .await;
         assert!(matches!(answer, Err(Error::Unavailable { .. })));
         assert!((60..70).contains(&begun.elapsed().as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_the_server_ends_is_made_again_and_at_last_took_too_long() {
+        let calls = AtomicU32::new(0);
+        let answer = call(Duration::from_secs(60), || async {
+            match calls.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(Status::cancelled("Timeout expired")),
+                _ => Ok(Response::new(7)),
+            }
+        });
+        assert_eq!(answer.await.unwrap(), 7);
+        let answer: Result<()> = call(Duration::from_secs(60), || async {
+            Err(Status::cancelled("Timeout expired"))
+        })
+        .await;
+        assert!(
+            matches!(answer, Err(Error::DeadlineExceeded { .. })),
+            "{answer:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_hangs_after_failures_ends_with_the_patience() {
+        let (begun, calls) = (Instant::now(), AtomicU32::new(0));
+        let answer: Result<()> = call(Duration::from_secs(60), || async {
+            match calls.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(Status::unavailable("restarting")),
+                _ => std::future::pending().await,
+            }
+        })
+        .await;
+        assert!(
+            matches!(answer, Err(Error::DeadlineExceeded { .. })),
+            "{answer:?}"
+        );
+        assert!((60..70).contains(&begun.elapsed().as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_renews_signatures() {
+        let mut attempts = Attempts::new(Duration::from_secs(60));
+        for _ in 0..3 {
+            assert!(attempts.sign_again() && attempts.sign_again());
+            assert!(!attempts.sign_again());
+            attempts.renew();
+        }
     }
 
     #[tokio::test]

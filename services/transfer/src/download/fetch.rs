@@ -10,12 +10,11 @@ use super::{Run, Wanted, partial::Partial};
 use crate::{
     http::{Failure, unreachable},
     local::blocking,
-    retry::Patience,
+    retry::Attempts,
 };
 
 /// How much is gathered before it is written.
 const PIECE: usize = 1 << 20;
-const SIGNATURES: u32 = 3;
 
 /// What became of one request.
 enum Got {
@@ -55,30 +54,26 @@ impl Run<'_> {
         file: &Wanted,
         get: &mut SignedRequest,
     ) -> Result<Partial> {
-        let mut patience = Patience::new(self.downloader.options.patience);
-        let mut signatures = 1;
+        let mut attempts = Attempts::new(self.downloader.options.patience);
         while partial.length < file.size_bytes {
             let before = partial.length;
             let (back, got) = self.request(partial, file, get).await?;
             partial = back;
             if partial.length > before {
-                patience.renew();
+                attempts.renew();
             }
             match got {
                 Got::All => {}
-                Got::Unsigned(reason) if signatures == SIGNATURES => {
+                Got::Unsigned(reason) if !attempts.sign_again() => {
                     let reason = format!(
                         "the object store refused the signed request ({reason}): compare the clocks of the server and of the store"
                     );
                     return Err(Error::precondition(file.to.display(), reason));
                 }
-                Got::Unsigned(_) => {
-                    signatures += 1;
-                    *get = self.sign_again(file).await?;
-                }
+                Got::Unsigned(_) => *get = self.sign_again(file).await?,
                 Got::Later(reason) => {
                     tracing::debug!(file = %file.to.display(), reason, "fetching failed");
-                    if !patience.wait().await {
+                    if !attempts.wait().await {
                         let reason = format!(
                             "{}: the object store did not give it ({reason}): see that it runs and can be reached from here, then try again",
                             file.to.display()

@@ -25,14 +25,13 @@ use crate::{
     hash::{Hashed, Origin, PIECE, read_at},
     http::{self, Outcome},
     local::{self, Stamp, blocking},
-    retry::{self, Patience},
+    retry::{self, Attempts},
 };
 
 /// How many parts of one file are sent at once.
 const PARTS: usize = 4;
 /// How many parts are signed at once: few enough that their URLs do not end before it is their turn.
 const SIGNED: usize = 16;
-const SIGNATURES: u32 = 3;
 
 /// One part.
 #[derive(Clone, Copy, Debug)]
@@ -167,8 +166,7 @@ impl Run<'_> {
         part: Part,
         mut put: SignedRequest,
     ) -> Result<(), Stop> {
-        let mut patience = Patience::new(self.options.patience);
-        let mut signatures = 1;
+        let mut attempts = Attempts::new(self.options.patience);
         loop {
             let changed = Arc::new(AtomicBool::new(false));
             let outcome = {
@@ -197,12 +195,11 @@ impl Run<'_> {
                     return Ok(());
                 }
                 Outcome::Unsigned(reason)
-                    if signatures == SIGNATURES || reason.contains("NoSuchUpload") =>
+                    if reason.contains("NoSuchUpload") || !attempts.sign_again() =>
                 {
                     return Err(Stop::Begun(reason));
                 }
                 Outcome::Unsigned(_) => {
-                    signatures += 1;
                     if let Some((_, again)) = self.sign(name, vec![part]).await?.pop() {
                         put = again;
                     }
@@ -212,7 +209,7 @@ impl Run<'_> {
                 Outcome::Damaged => "the bytes were damaged on their way".to_owned(),
                 Outcome::Later(reason) => reason,
             };
-            if !patience.wait().await {
+            if !attempts.wait().await {
                 return Err(unreachable(&reason).into());
             }
         }

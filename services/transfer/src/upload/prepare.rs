@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use granary_core::{Error, Result};
+use granary_core::{
+    Error, Result,
+    parts::{SINGLE, part_size},
+};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{File, run::Run};
@@ -18,9 +21,6 @@ use crate::{
     hash::{self, Hashed, Origin},
     local::{self, blocking},
 };
-
-/// Files up to this size are sent in one request, from memory.
-pub(super) const SMALL: u64 = 8 << 20;
 
 /// A file that is ready to be registered and sent.
 pub(super) struct Prepared {
@@ -66,19 +66,10 @@ fn size_of(item: Item) -> Result<File> {
     })
 }
 
-/// How a large file is cut, unless the server says otherwise.
-fn expected_part_size(size: u64) -> u64 {
-    let mut part = SMALL;
-    while size.div_ceil(part) > 10_000 {
-        part *= 2;
-    }
-    part
-}
-
 impl Run<'_> {
     pub(super) async fn prepare(&self, file: File) -> Result<Prepared> {
         let (sha256, content) = match &file.item.source {
-            source if file.size > SMALL => self.hash_large(source.clone(), file.size).await?,
+            source if file.size > SINGLE => self.hash_large(source.clone(), file.size).await?,
             Source::Bytes(bytes) => {
                 let bytes = bytes.clone();
                 let (bytes, sum) =
@@ -98,7 +89,7 @@ impl Run<'_> {
                 (sum, Content::Whole(bytes, Some(room)))
             }
         };
-        if file.size <= SMALL {
+        if file.size <= SINGLE {
             self.progress.hashed(file.size);
         }
         Ok(Prepared {
@@ -123,7 +114,9 @@ impl Run<'_> {
                 .await?
             }
         };
-        let hashed = self.hash(origin, expected_part_size(size)).await?;
+        // Unless the server says otherwise.
+        let expected = part_size(size).unwrap_or(SINGLE);
+        let hashed = self.hash(origin, expected).await?;
         Ok((hashed.sha256.clone(), Content::Parts(hashed)))
     }
 

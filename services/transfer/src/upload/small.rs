@@ -11,11 +11,8 @@ use super::{
 };
 use crate::{
     http::{self, Outcome},
-    retry::Patience,
+    retry::Attempts,
 };
-
-/// How often a URL is asked for again.
-const SIGNATURES: u32 = 3;
 
 impl Run<'_> {
     /// Sends a file; none if it was there already.
@@ -42,9 +39,8 @@ impl Run<'_> {
         bytes: &Bytes,
         upload: &Upload,
     ) -> Result<Option<Sent>> {
-        let mut patience = Patience::new(self.options.patience);
+        let mut attempts = Attempts::new(self.options.patience);
         let mut put = signed(upload)?;
-        let mut signatures = 1;
         loop {
             let outcome = {
                 let _slot = self
@@ -63,11 +59,10 @@ impl Run<'_> {
                     self.count_skipped(file.file.size);
                     return Ok(Some(Sent::Arrived(file.file.clone(), upload.name.clone())));
                 }
-                Outcome::Unsigned(reason) if signatures == SIGNATURES => {
+                Outcome::Unsigned(reason) if !attempts.sign_again() => {
                     return Err(refused(&reason));
                 }
                 Outcome::Unsigned(_) => {
-                    signatures += 1;
                     let again = self.create_again(file).await?;
                     if again.state() == UploadState::Completed {
                         return Ok(self.already_there(file));
@@ -80,7 +75,7 @@ impl Run<'_> {
                 Outcome::Later(reason) => reason,
             };
             tracing::debug!(path = file.file.item.path, reason, "sending failed");
-            if !patience.wait().await {
+            if !attempts.wait().await {
                 return Err(unreachable(&reason));
             }
         }
