@@ -21,6 +21,14 @@ use tonic::{Response, Status, Streaming};
 /// The longest that one call may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// An asset whose bytes are in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) name: AssetName,
+    /// What the bytes were declared with and compared to.
+    pub(crate) sha256: String,
+}
+
 /// Calls of the metadata service.
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata(Link);
@@ -93,22 +101,23 @@ impl Metadata {
     pub(crate) async fn stored(
         &self,
         project: &ProjectName,
-        names: &[AssetName],
+        assets: &[Stored],
     ) -> Result<Vec<Result<()>>> {
-        if names.is_empty() {
+        if assets.is_empty() {
             return Ok(vec![]);
         }
-        let update = |name: &AssetName| AssetStateUpdate {
-            name: name.to_string(),
+        let update = |stored: &Stored| AssetStateUpdate {
+            name: stored.name.to_string(),
             event: AssetEvent::Stored.into(),
+            sha256: stored.sha256.clone(),
             ..Default::default()
         };
         let request = BatchUpdateAssetStatesRequest {
             parent: project.to_string(),
-            updates: names.iter().map(update).collect(),
+            updates: assets.iter().map(update).collect(),
         };
         let answer = within(self.assets().batch_update_asset_states(request)).await?;
-        if answer.results.len() != names.len() {
+        if answer.results.len() != assets.len() {
             return Err(Error::internal(
                 "recording uploads",
                 "not one answer for each",

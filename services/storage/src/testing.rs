@@ -104,6 +104,7 @@ pub(crate) fn large(id: &str, size: u64, now: i64) -> Row {
         sha256: "0".repeat(64),
         media_type: "text/plain".into(),
         multipart: None,
+        replaced: None,
         part_size: Some(8 << 20),
         state: State::Active,
         created: now,

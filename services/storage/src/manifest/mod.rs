@@ -13,7 +13,8 @@
 //! holds the session, each line after it one asset, and the last line closes the document, so that a session of a million assets can be read line
 //! by line. Assets come in the order of their paths.
 //!
-//! It is written when a session completes and again when it is processed or failed. Writing over it is fine: it is made of nothing but what the
+//! It is written when a session completes and again when it is processed or failed, each time over the one with the ETag that was seen before
+//! its content was read: an older one is never written over a newer one. Writing over it is fine: it is made of nothing but what the
 //! metadata service says at that moment, so a repeated event writes the same again. The position in the event stream is stored after
 //! the manifests of a batch are in the store.
 

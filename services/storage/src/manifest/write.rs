@@ -13,31 +13,39 @@ use crate::{
 };
 
 const PAGE: i32 = 500;
+/// How often a manifest is made that others write at the same time.
+const ROUNDS: usize = 5;
 /// Manifests up to this size are one PUT, longer ones are sent in parts of at least this size.
 const PIECE: usize = 8 << 20;
 const MEDIA_TYPE: &str = "application/json";
 
 impl Core {
-    /// Writes the manifest of a session, over the one before.
+    /// Writes the manifest of a session, over the one before. If another server writes it at the same time, it is made once more: the one
+    /// that was asked for last is the one that stays.
     pub(crate) async fn write_manifest(&self, name: &SessionName) -> Result<()> {
-        let session = self.metadata.session(name).await?;
+        let uri = self.metadata.session(name).await?.uri;
         let place = Place {
-            bucket: split_uri(&session.uri)?.0.to_owned(),
+            bucket: split_uri(&uri)?.0.to_owned(),
             key: manifest_key(name),
         };
-        let mut out = Out {
-            s3: &self.s3,
-            place,
-            buffer: first_line(&session)?.into_bytes(),
-            multipart: None,
-        };
-        match self.write_assets(name, &mut out).await {
-            Ok(()) => out.finish().await,
-            Err(error) => {
+        for _ in 0..ROUNDS {
+            // Before what goes into it is read: whatever is written from here on may be newer.
+            let previous = self.s3.head(&place).await?.and_then(|head| head.etag);
+            let session = self.metadata.session(name).await?;
+            let first = first_line(&session)?.into_bytes();
+            let mut out = Out::over(&self.s3, place.clone(), previous, first);
+            if let Err(error) = self.write_assets(name, &mut out).await {
                 out.abandon().await;
-                Err(error)
+                return Err(error);
+            }
+            if out.finish().await? {
+                return Ok(());
             }
         }
+        Err(Error::unavailable(
+            "the manifest of a session is being written by several servers at once: try again",
+            name.to_string(),
+        ))
     }
 
     async fn write_assets(&self, name: &SessionName, out: &mut Out<'_>) -> Result<()> {
@@ -71,12 +79,24 @@ fn first_line(session: &Session) -> Result<String> {
 struct Out<'a> {
     s3: &'a Client,
     place: Place,
+    /// The ETag of the manifest that it replaces.
+    previous: Option<String>,
     buffer: Vec<u8>,
     /// The multipart upload and how many parts it has, once there is one.
     multipart: Option<(String, u16)>,
 }
 
-impl Out<'_> {
+impl<'a> Out<'a> {
+    fn over(s3: &'a Client, place: Place, previous: Option<String>, buffer: Vec<u8>) -> Self {
+        Self {
+            s3,
+            place,
+            previous,
+            buffer,
+            multipart: None,
+        }
+    }
+
     /// Sends what is gathered as a part, if it is at least `least` bytes.
     async fn flush(&mut self, least: usize) -> Result<()> {
         if self.buffer.len() < least {
@@ -99,35 +119,33 @@ impl Out<'_> {
             .await
     }
 
-    async fn finish(mut self) -> Result<()> {
+    /// Puts it in its place, unless there is another one by now than the one that it replaces.
+    async fn finish(mut self) -> Result<bool> {
         if self.multipart.is_none() {
-            let body = std::mem::take(&mut self.buffer);
-            return self.s3.put(&self.place, body.into(), MEDIA_TYPE).await;
+            let body = std::mem::take(&mut self.buffer).into();
+            let previous = self.previous.as_deref();
+            return self.s3.put(&self.place, body, MEDIA_TYPE, previous).await;
         }
         let done = self.complete().await;
-        if done.is_err() {
+        if !matches!(done, Ok(true)) {
             self.abandon().await;
         }
         done
     }
 
-    async fn complete(&mut self) -> Result<()> {
+    async fn complete(&mut self) -> Result<bool> {
         self.flush(1).await?;
         let Some((id, _)) = &self.multipart else {
-            return Ok(());
+            return Ok(false);
         };
         let parts = self
             .s3
             .list_parts(&self.place, id)
             .await?
             .unwrap_or_default();
-        match self.s3.complete(&self.place, id, &parts, false).await? {
-            Assembled::Done => Ok(()),
-            Assembled::Taken | Assembled::Gone => Err(Error::unavailable(
-                "the parts of a manifest are gone: try again",
-                "nothing to complete",
-            )),
-        }
+        let previous = self.previous.as_deref();
+        let done = self.s3.complete(&self.place, id, &parts, previous).await?;
+        Ok(done == Assembled::Done)
     }
 
     /// Drops the parts that were sent.
@@ -145,25 +163,28 @@ mod tests {
     use super::*;
     use crate::testing::Bench;
 
+    fn place() -> Place {
+        Place {
+            bucket: "granary-raw".into(),
+            key: "p/d/s/.granary/session.json".into(),
+        }
+    }
+
+    async fn etag(bench: &Bench) -> Option<String> {
+        let head = bench.core.s3.head(&place()).await.unwrap();
+        head.and_then(|head| head.etag)
+    }
+
     #[tokio::test]
     async fn long_manifests_go_in_parts_and_over_the_one_before() {
         let bench = Bench::start().await;
-        let place = Place {
-            bucket: "granary-raw".into(),
-            key: "p/d/s/.granary/session.json".into(),
-        };
-        bench
-            .core
-            .s3
-            .put(&place, "before".into(), MEDIA_TYPE)
-            .await
-            .unwrap();
-        let mut out = Out {
-            s3: &bench.core.s3,
-            place: place.clone(),
-            buffer: vec![b'a'; PIECE],
-            multipart: None,
-        };
+        let s3 = &bench.core.s3;
+        assert!(
+            s3.put(&place(), "before".into(), MEDIA_TYPE, None)
+                .await
+                .unwrap()
+        );
+        let mut out = Out::over(s3, place(), etag(&bench).await, vec![b'a'; PIECE]);
         out.flush(PIECE).await.unwrap();
         out.buffer.extend_from_slice(b"bc");
         out.flush(PIECE).await.unwrap();
@@ -171,8 +192,37 @@ mod tests {
             out.buffer, b"bc",
             "parts of less than 8 MiB are refused by S3"
         );
-        out.finish().await.unwrap();
-        let written = bench.core.s3.read(&place).await.unwrap().unwrap();
+        assert!(out.finish().await.unwrap());
+        let written = s3.read(&place()).await.unwrap().unwrap();
         assert_eq!((written.len(), written.last()), (PIECE + 2, Some(&b'c')));
+    }
+
+    #[tokio::test]
+    async fn a_manifest_is_not_written_over_one_that_came_meanwhile() {
+        let bench = Bench::start().await;
+        let s3 = &bench.core.s3;
+        for before in [None, Some("before")] {
+            if let Some(before) = before {
+                let previous = etag(&bench).await;
+                let body = before.into();
+                assert!(
+                    s3.put(&place(), body, MEDIA_TYPE, previous.as_deref())
+                        .await
+                        .unwrap()
+                );
+            }
+            let seen = etag(&bench).await;
+            let short = Out::over(s3, place(), seen.clone(), b"older".to_vec());
+            let mut long = Out::over(s3, place(), seen.clone(), vec![b'a'; PIECE]);
+            long.flush(PIECE).await.unwrap();
+            assert!(
+                s3.put(&place(), "newer".into(), MEDIA_TYPE, seen.as_deref())
+                    .await
+                    .unwrap()
+            );
+            assert!(!short.finish().await.unwrap());
+            assert!(!long.finish().await.unwrap());
+            assert_eq!(s3.read(&place()).await.unwrap().unwrap(), "newer");
+        }
     }
 }

@@ -28,6 +28,7 @@ const STATEMENTS: [&str; 3] = [
         sha256 TEXT NOT NULL,
         media_type TEXT NOT NULL,
         multipart_id TEXT,
+        replaced_id TEXT,
         part_size BIGINT,
         state BIGINT NOT NULL,
         create_time BIGINT NOT NULL,

@@ -7,7 +7,12 @@ use granary_core::Result;
 use http::StatusCode;
 use rusty_s3::actions::{CompleteMultipartUpload, ListParts};
 
-use super::{Client, Place, object::copy_source, send::Answer, xml};
+use super::{
+    Client, Place,
+    object::{condition, copy_source},
+    send::Answer,
+    xml,
+};
 
 /// A part that the store has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +29,7 @@ pub(crate) struct Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Assembled {
     Done,
-    /// There is an object already.
+    /// There is an object already, or another one than was to be written over.
     Taken,
     /// The upload is not there: completed earlier, or aborted.
     Gone,
@@ -80,13 +85,13 @@ impl Client {
         }
     }
 
-    /// Makes an object of its parts; `unless_taken` refuses to write over another.
+    /// Makes an object of its parts, over the one with this ETag or where there is none.
     pub(crate) async fn complete(
         &self,
         place: &Place,
         upload: &str,
         parts: &[Part],
-        unless_taken: bool,
+        previous: Option<&str>,
     ) -> Result<Assembled> {
         let bucket = self.bucket(&place.bucket)?;
         let action = CompleteMultipartUpload::new(
@@ -96,11 +101,7 @@ impl Client {
             upload,
             std::iter::empty::<&str>(),
         );
-        let headers = if unless_taken {
-            vec![("if-none-match", "*".to_owned())]
-        } else {
-            vec![]
-        };
+        let headers = vec![condition(previous)];
         let body = xml::complete(
             parts
                 .iter()

@@ -107,20 +107,28 @@ impl Client {
         }
     }
 
-    /// Writes an object, over what may be there.
-    pub(crate) async fn put(&self, place: &Place, body: Bytes, media_type: &str) -> Result<()> {
+    /// Writes an object over the one with this ETag, or where there is none. False if there is another one by now, where the store looks.
+    pub(crate) async fn put(
+        &self,
+        place: &Place,
+        body: Bytes,
+        media_type: &str,
+        previous: Option<&str>,
+    ) -> Result<bool> {
         let bucket = self.bucket(&place.bucket)?;
-        let headers = vec![("content-type", media_type.to_owned())];
+        let headers = vec![("content-type", media_type.to_owned()), condition(previous)];
         let call = self.call(
             "write an object",
             bucket.put_object(Some(self.credentials()), &place.key),
             headers,
         );
         let answer = self.send(&call.body(body)).await?;
-        if answer.status.is_success() {
-            Ok(())
-        } else {
-            Err(answer.refused("write an object"))
+        match (answer.status, answer.code().as_deref()) {
+            (StatusCode::PRECONDITION_FAILED, _) => Ok(false),
+            // The one that was to be written over is gone.
+            (StatusCode::NOT_FOUND, Some("NoSuchKey")) => Ok(false),
+            (status, _) if status.is_success() => Ok(true),
+            _ => Err(answer.refused("write an object")),
         }
     }
 
@@ -147,10 +155,7 @@ impl Client {
     /// Copies an object of at most 5 GiB, unless something is at the target, where the store looks.
     pub(crate) async fn copy(&self, from: &Place, to: &Place) -> Result<Copied> {
         let bucket = self.bucket(&to.bucket)?;
-        let headers = vec![
-            ("if-none-match", "*".to_owned()),
-            ("x-amz-copy-source", copy_source(from)),
-        ];
+        let headers = vec![condition(None), ("x-amz-copy-source", copy_source(from))];
         let call = self.call(
             "copy an object",
             bucket.put_object(Some(self.credentials()), &to.key),
@@ -163,6 +168,14 @@ impl Client {
             (status, None) if status.is_success() => Ok(Copied::Done),
             _ => Err(answer.refused("copy an object")),
         }
+    }
+}
+
+/// The condition of a write over the object with an ETag, or where there is none.
+pub(super) fn condition(previous: Option<&str>) -> (&'static str, String) {
+    match previous {
+        Some(etag) => ("if-match", etag.to_owned()),
+        None => ("if-none-match", "*".to_owned()),
     }
 }
 

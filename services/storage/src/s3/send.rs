@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use granary_core::{Error, Result};
+use granary_runtime::objects::answer;
 use http::{HeaderMap, StatusCode};
 use rand::Rng as _;
 use rusty_s3::S3Action;
 use url::Url;
 
-use super::{Client, OWN_EXPIRY, xml};
+use super::{Client, OWN_EXPIRY};
 
 const ATTEMPTS: u32 = 4;
 /// What an answer may hold: a list of 1,000 parts has some hundred KiB.
@@ -53,7 +54,7 @@ pub(super) struct Answer {
 impl Answer {
     /// The S3 error code, if the body has one: some requests fail with 200 and an error in the body.
     pub(super) fn code(&self) -> Option<String> {
-        xml::error_code(&self.body)
+        answer::error_code(&self.body)
     }
 
     /// A header as text.
@@ -63,38 +64,11 @@ impl Answer {
 
     /// The error of an answer that nobody expects.
     pub(super) fn refused(&self, what: &str) -> Error {
-        let code = self.code().unwrap_or_default();
-        if self.status == StatusCode::INSUFFICIENT_STORAGE || code == "XMinioStorageFull" {
-            return Error::Exhausted {
-                reason: "the object store is full: make room, then try again".into(),
-                retry_after: Some(Duration::from_secs(30)),
-            };
-        }
-        let seen = format!("{} {code}", self.status.as_u16());
-        if retryable(self.status, &code) {
-            return Error::unavailable(
-                format!(
-                    "the object store could not {what} ({}): try again",
-                    seen.trim()
-                ),
-                seen.clone(),
-            );
-        }
-        Error::internal(format!("having the object store {what}"), seen)
+        answer::refused(what, self.status, &self.code().unwrap_or_default())
     }
-}
 
-/// Whether the same request may succeed later.
-fn retryable(status: StatusCode, code: &str) -> bool {
-    match status {
-        StatusCode::NOT_IMPLEMENTED | StatusCode::INSUFFICIENT_STORAGE => false,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => true,
-        StatusCode::CONFLICT => matches!(code, "ConditionalRequestConflict" | "OperationAborted"),
-        status => {
-            status.is_server_error()
-                || (status.is_success()
-                    && matches!(code, "InternalError" | "SlowDown" | "ServiceUnavailable"))
-        }
+    fn is_passing(&self) -> bool {
+        answer::is_passing(self.status, &self.code().unwrap_or_default())
     }
 }
 
@@ -125,7 +99,7 @@ impl Client {
         loop {
             let outcome = self.once(call).await;
             let again = match &outcome {
-                Ok(answer) => retryable(answer.status, &answer.code().unwrap_or_default()),
+                Ok(answer) => answer.is_passing(),
                 Err(_) => true,
             };
             if !again || attempt == ATTEMPTS {
@@ -215,32 +189,4 @@ fn method(method: rusty_s3::Method) -> reqwest::Method {
 fn pause(attempt: u32) -> Duration {
     let base = 100u64 << attempt.min(5).saturating_sub(1);
     Duration::from_millis(rand::rng().random_range(base / 2..=base))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_passing_failures_are_tried_again() {
-        for (status, code, again) in [
-            (503, "SlowDown", true),
-            (500, "InternalError", true),
-            (429, "", true),
-            (409, "ConditionalRequestConflict", true),
-            (200, "InternalError", true),
-            (200, "", false),
-            (409, "KeyConflict", false),
-            (501, "NotImplemented", false),
-            (507, "InsufficientStorage", false),
-            (412, "PreconditionFailed", false),
-            (403, "AccessDenied", false),
-        ] {
-            assert_eq!(
-                retryable(StatusCode::from_u16(status).unwrap(), code),
-                again,
-                "{status} {code}"
-            );
-        }
-    }
 }

@@ -31,12 +31,6 @@ pub(super) struct ListedPart {
     pub(super) crc32c: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Failure {
-    #[serde(rename = "Code")]
-    code: String,
-}
-
 /// Reads an answer; `what` completes "internal error while having the object store …".
 pub(super) fn parse<T: DeserializeOwned>(what: &str, body: &Bytes) -> Result<T> {
     quick_xml::de::from_reader(body.as_ref()).map_err(|error| {
@@ -45,18 +39,6 @@ pub(super) fn parse<T: DeserializeOwned>(what: &str, body: &Bytes) -> Result<T> 
             error,
         )
     })
-}
-
-/// The code of `<Error><Code>…`, if the body is that.
-pub(super) fn error_code(body: &Bytes) -> Option<String> {
-    // The root's name does not matter to the parser, so it is looked at first.
-    let start = body.get(..body.len().min(256))?;
-    if !start.windows(6).any(|window| window == b"<Error") {
-        return None;
-    }
-    quick_xml::de::from_reader::<_, Failure>(body.as_ref())
-        .ok()
-        .map(|failure| failure.code)
 }
 
 /// `CompleteMultipartUpload`. A store that keeps checksums of parts wants to hear them again.
@@ -111,19 +93,6 @@ mod tests {
                 .parts
                 .is_empty()
         );
-    }
-
-    #[test]
-    fn errors_are_told_from_results() {
-        let error = Bytes::from_static(b"<?xml version=\"1.0\"?>\n<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>");
-        assert_eq!(error_code(&error).as_deref(), Some("NoSuchUpload"));
-        assert_eq!(
-            error_code(&Bytes::from_static(
-                b"<CopyObjectResult><ETag>x</ETag></CopyObjectResult>"
-            )),
-            None
-        );
-        assert_eq!(error_code(&Bytes::new()), None);
     }
 
     #[test]

@@ -99,9 +99,19 @@ impl Store {
         self.swap.call(swap).await
     }
 
-    /// Up to `limit` uploads in progress whose time is over, the oldest first.
-    pub(crate) async fn expired(&self, now: i64, limit: u32) -> Result<Vec<Row>> {
-        query::expired(&self.db, now, limit).await
+    /// Notes that the multipart upload of an upload's earlier content is aborted.
+    pub(crate) async fn aborted(&self, name: &UploadName, id: &str) -> Result<()> {
+        query::aborted(&self.db, name, id).await
+    }
+
+    /// Up to `limit` uploads in progress whose time is over, the oldest first, after one of them.
+    pub(crate) async fn expired(
+        &self,
+        now: i64,
+        after: Option<&Row>,
+        limit: u32,
+    ) -> Result<Vec<Row>> {
+        query::expired(&self.db, now, after, limit).await
     }
 
     /// Forgets uploads, unless they were renewed in between.

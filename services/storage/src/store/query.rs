@@ -14,16 +14,6 @@ use super::{
     row::{COLUMN_COUNT, COLUMNS, Row, State},
 };
 
-type Key = (String, String, String);
-
-fn key(name: &UploadName) -> Key {
-    (
-        name.project.clone(),
-        name.dataset.clone(),
-        name.upload.clone(),
-    )
-}
-
 fn columns(name: &UploadName) -> [Value; 3] {
     values![
         name.project.as_str(),
@@ -39,8 +29,10 @@ fn among(sql: &mut Sql, names: &[UploadName]) {
         .push(")");
 }
 
-// A row that is there is renewed. It keeps its multipart upload as long as its content is the same.
+// A row that is there is renewed. It keeps its multipart upload as long as its content is the same; another one's is to be aborted.
 const RENEW: &str = " ON CONFLICT (project, dataset, upload) DO UPDATE SET
+    replaced_id = CASE WHEN uploads.sha256 = excluded.sha256 AND uploads.size_bytes = excluded.size_bytes THEN uploads.replaced_id
+        ELSE COALESCE(uploads.multipart_id, uploads.replaced_id) END,
     state = excluded.state, expire_time = excluded.expire_time, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,
     media_type = excluded.media_type, part_size = excluded.part_size, bucket = excluded.bucket, object_key = excluded.object_key,
     multipart_id = CASE WHEN uploads.sha256 = excluded.sha256 AND uploads.size_bytes = excluded.size_bytes AND uploads.part_size = excluded.part_size
@@ -48,10 +40,10 @@ const RENEW: &str = " ON CONFLICT (project, dataset, upload) DO UPDATE SET
 
 pub(super) async fn save(db: Db, calls: Vec<Vec<Row>>) -> Result<Vec<Result<Vec<Row>>>> {
     // One statement may touch a row once only, and all transactions take rows in the same order.
-    let rows: BTreeMap<Key, &Row> = calls
+    let rows: BTreeMap<UploadName, &Row> = calls
         .iter()
         .flatten()
-        .map(|row| (key(&row.name), row))
+        .map(|row| (row.name.clone(), row))
         .collect();
     let rows: Vec<&Row> = rows.into_values().collect();
     let mut saved = HashMap::with_capacity(rows.len());
@@ -62,13 +54,13 @@ pub(super) async fn save(db: Db, calls: Vec<Vec<Row>>) -> Result<Vec<Result<Vec<
         sql.tuples(chunk, |row| row.values());
         sql.push(RENEW).push(" RETURNING ").push(COLUMNS);
         let rows = sql.all(&tx, Row::read).await?;
-        saved.extend(rows.into_iter().map(|row| (key(&row.name), row)));
+        saved.extend(rows.into_iter().map(|row| (row.name.clone(), row)));
     }
     commit(tx).await?;
     let answer = |rows: Vec<Row>| {
         Ok(rows
             .into_iter()
-            .map(|row| saved.get(&key(&row.name)).cloned().unwrap_or(row))
+            .map(|row| saved.get(&row.name).cloned().unwrap_or(row))
             .collect())
     };
     Ok(calls.into_iter().map(answer).collect())
@@ -85,14 +77,10 @@ pub(super) async fn load(
         sql.push(COLUMNS).push(" FROM uploads WHERE ");
         among(&mut sql, chunk);
         let rows = sql.all(db.reader(), Row::read).await?;
-        found.extend(rows.into_iter().map(|row| (key(&row.name), row)));
+        found.extend(rows.into_iter().map(|row| (row.name.clone(), row)));
     }
-    let answer = |names: Vec<UploadName>| {
-        Ok(names
-            .iter()
-            .map(|name| found.get(&key(name)).cloned())
-            .collect())
-    };
+    let answer =
+        |names: Vec<UploadName>| Ok(names.iter().map(|name| found.get(name).cloned()).collect());
     Ok(calls.into_iter().map(answer).collect())
 }
 
@@ -131,12 +119,35 @@ pub(super) async fn swap(db: Db, calls: Vec<Swap>) -> Result<Vec<Result<bool>>> 
     Ok(results)
 }
 
-pub(super) async fn expired(db: &Db, now: i64, limit: u32) -> Result<Vec<Row>> {
+/// Notes that the multipart upload of earlier content is aborted.
+pub(super) async fn aborted(db: &Db, name: &UploadName, id: &str) -> Result<()> {
+    let tx = db.begin().await?;
+    let mut sql = Sql::new(
+        db.backend(),
+        "UPDATE uploads SET replaced_id = NULL WHERE replaced_id = ",
+    );
+    sql.bind(id).push(" AND ");
+    among(&mut sql, std::slice::from_ref(name));
+    sql.run(&tx).await?;
+    commit(tx).await
+}
+
+pub(super) async fn expired(
+    db: &Db,
+    now: i64,
+    after: Option<&Row>,
+    limit: u32,
+) -> Result<Vec<Row>> {
     let mut sql = Sql::new(db.backend(), "SELECT ");
     sql.push(COLUMNS)
         .push(" FROM uploads WHERE state = 1 AND expire_time < ")
         .bind(now);
-    sql.push(" ORDER BY expire_time LIMIT ")
+    if let Some(row) = after {
+        let [project, dataset, upload] = columns(&row.name);
+        sql.push(" AND (expire_time, project, dataset, upload) > ")
+            .tuple(values![row.expires, project, dataset, upload]);
+    }
+    sql.push(" ORDER BY expire_time, project, dataset, upload LIMIT ")
         .bind(i64::from(limit));
     sql.all(db.reader(), Row::read).await
 }

@@ -4,7 +4,7 @@ use granary_core::{Error, Result, name::UploadName};
 use granary_runtime::db::sql;
 use sea_orm::Value;
 
-use crate::s3::Place;
+use crate::{metadata::Stored, s3::Place};
 
 /// Where an upload is in its life. It only goes forward, until its asset is registered anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(crate) struct Row {
     pub(crate) media_type: String,
     /// The store's id of the multipart upload, once there is one.
     pub(crate) multipart: Option<String>,
+    /// The multipart upload of earlier content, which is to be aborted.
+    pub(crate) replaced: Option<String>,
     /// Set for a file that is sent in parts.
     pub(crate) part_size: Option<u64>,
     pub(crate) state: State,
@@ -44,8 +46,8 @@ pub(crate) struct Row {
     pub(crate) expires: i64,
 }
 
-pub(super) const COLUMNS: &str = "project, dataset, upload, session, path, bucket, object_key, size_bytes, sha256, media_type, multipart_id, part_size, state, create_time, expire_time";
-pub(super) const COLUMN_COUNT: usize = 15;
+pub(super) const COLUMNS: &str = "project, dataset, upload, session, path, bucket, object_key, size_bytes, sha256, media_type, multipart_id, replaced_id, part_size, state, create_time, expire_time";
+pub(super) const COLUMN_COUNT: usize = 16;
 
 impl Row {
     pub(super) fn values(&self) -> [Value; COLUMN_COUNT] {
@@ -61,6 +63,7 @@ impl Row {
             self.sha256.as_str().into(),
             self.media_type.as_str().into(),
             self.multipart.clone().into(),
+            self.replaced.clone().into(),
             self.part_size.map(signed).into(),
             self.state.code().into(),
             self.created.into(),
@@ -86,6 +89,7 @@ impl Row {
             sha256: row.get()?,
             media_type: row.get()?,
             multipart: row.get()?,
+            replaced: row.get()?,
             part_size: row.get::<Option<i64>>()?.map(unsigned).transpose()?,
             state: if row.get::<i64>()? == State::Completed.code() {
                 State::Completed
@@ -95,6 +99,14 @@ impl Row {
             created: row.get()?,
             expires: row.get()?,
         })
+    }
+
+    /// As the metadata service is told that its bytes are there.
+    pub(crate) fn stored(&self) -> Stored {
+        Stored {
+            name: self.name.asset(),
+            sha256: self.sha256.clone(),
+        }
     }
 
     /// How many parts it is sent in; 0 for one PUT.

@@ -39,7 +39,7 @@ impl Core {
         let parts = complete_set(row, parts)?;
         let done = self
             .s3
-            .complete(&row.place, multipart, &parts, true)
+            .complete(&row.place, multipart, &parts, None)
             .await?;
         // A call at the same time may have put them together just now, and its object must not be taken for a foreign one.
         let left_over =
@@ -117,6 +117,7 @@ mod tests {
             sha256: String::new(),
             media_type: String::new(),
             multipart: Some("m".into()),
+            replaced: None,
             part_size: Some(10),
             state: State::Active,
             created: 0,

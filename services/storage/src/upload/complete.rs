@@ -8,10 +8,11 @@ use futures::{StreamExt as _, stream};
 use granary_core::{
     Error, Result,
     name::{DatasetName, UploadName},
+    parts::SINGLE,
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{assemble::Whole, plan};
+use super::assemble::Whole;
 use crate::{
     Core,
     s3::Head,
@@ -40,9 +41,9 @@ impl Core {
                     .is_some_and(|row| row.as_ref().is_some_and(|row| row.state == State::Active))
             })
             .collect();
-        let confirmed: Vec<UploadName> = good
+        let confirmed: Vec<&Row> = good
             .iter()
-            .filter_map(|index| names.get(*index).cloned())
+            .filter_map(|index| rows.get(*index)?.as_ref())
             .collect();
         let recorded = self.record(dataset, confirmed).await?;
         for (index, result) in good.into_iter().zip(recorded) {
@@ -59,25 +60,21 @@ impl Core {
             return Ok(());
         }
         self.verify(row, &Whole::default()).await?;
-        self.record(&row.name.parent(), vec![row.name.clone()])
+        self.record(&row.name.parent(), vec![row])
             .await?
             .into_iter()
             .collect()
     }
 
     /// Tells the metadata service, then marks the rows of those that it took.
-    async fn record(
-        &self,
-        dataset: &DatasetName,
-        names: Vec<UploadName>,
-    ) -> Result<Vec<Result<()>>> {
-        let assets: Vec<_> = names.iter().map(UploadName::asset).collect();
-        let results = self.metadata.stored(&dataset.parent(), &assets).await?;
-        let taken = names
+    async fn record(&self, dataset: &DatasetName, rows: Vec<&Row>) -> Result<Vec<Result<()>>> {
+        let stored: Vec<_> = rows.iter().map(|row| row.stored()).collect();
+        let results = self.metadata.stored(&dataset.parent(), &stored).await?;
+        let taken = rows
             .into_iter()
             .zip(&results)
             .filter(|(_, result)| result.is_ok())
-            .map(|(name, _)| name)
+            .map(|(row, _)| row.name.clone())
             .collect();
         self.store.finish(taken).await?;
         Ok(results)
@@ -138,7 +135,7 @@ impl Core {
         let sha256 = match &head.sha256 {
             Some(sha256) => sha256.clone(),
             // The store compared each part with its checksum, and an object that somebody else put there has another one, or none.
-            None if row.size > plan::SINGLE => {
+            None if row.size > SINGLE => {
                 return Ok(whole.differs(head.crc32c.as_deref()).then(other));
             }
             // The store does not keep checksums, or somebody else wrote the object: it is small, so look.

@@ -119,60 +119,49 @@ impl Core {
         copies: &[Copy],
     ) -> Result<Vec<AssetName>> {
         self.s3.reach().check()?;
-        let names: Vec<AssetName> = copies.iter().map(|copy| copy.source.clone()).collect();
-        let project = session.parent().parent();
-        let sources = self.metadata.get(&project, &names).await?;
-        if let Some((source, _)) = names
-            .iter()
-            .zip(&sources)
-            .find(|(_, source)| source.state() == AssetState::Pending)
-        {
-            return Err(Error::precondition(
-                source,
-                "its bytes are not there yet: complete its upload first",
-            ));
+        let sources = self.sources(session, copies).await?;
+        let (mut declared, mut assets) = (Vec::new(), Vec::new());
+        for (copy, source) in copies.iter().zip(&sources) {
+            let file = copy.declared(source);
+            assets.push(copy.asset(&file, source));
+            declared.push(file);
         }
-        let declared: Vec<Declared> = copies
-            .iter()
-            .zip(&sources)
-            .map(|(copy, source)| copy.declared(source))
-            .collect();
-        let assets = copies.iter().zip(&declared).zip(&sources);
-        let assets = assets
-            .map(|((copy, declared), source)| copy.asset(declared, source))
-            .collect();
         let assets = self.metadata.register(session, assets).await?;
-        let targets = assets
-            .iter()
-            .map(|asset| AssetName::parse(&asset.name))
-            .collect::<Result<Vec<_>>>()?;
         let mut pending = Vec::new();
-        for (((file, source), asset), target) in
-            declared.iter().zip(&sources).zip(&assets).zip(&targets)
-        {
+        for ((file, source), asset) in declared.iter().zip(&sources).zip(&assets) {
             if asset.state() == AssetState::Pending {
-                pending.push((
-                    Place::of_uri(&source.uri)?,
-                    self.row(session, file, asset)?,
-                    target.clone(),
-                ));
+                let from = Place::of_uri(&source.uri)?;
+                pending.push((from, self.row(session, file, asset)?));
             }
         }
         let work: Vec<_> = pending
             .iter()
-            .map(|(from, row, _)| self.copy(from, row))
+            .map(|(from, to)| self.copy(from, to))
             .collect();
         stream::iter(work)
             .buffer_unordered(32)
             .try_collect::<()>()
             .await?;
-        let stored: Vec<AssetName> = pending.into_iter().map(|(_, _, target)| target).collect();
-        self.metadata
-            .stored(&project, &stored)
-            .await?
-            .into_iter()
-            .collect::<Result<()>>()?;
-        Ok(targets)
+        let stored: Vec<_> = pending.iter().map(|(_, to)| to.stored()).collect();
+        let project = session.parent().parent();
+        let recorded = self.metadata.stored(&project, &stored).await?;
+        recorded.into_iter().collect::<Result<()>>()?;
+        let name = |asset: &Asset| AssetName::parse(&asset.name);
+        assets.iter().map(name).collect()
+    }
+
+    /// What is copied; all of it is in the store.
+    async fn sources(&self, session: &SessionName, copies: &[Copy]) -> Result<Vec<Asset>> {
+        let names: Vec<AssetName> = copies.iter().map(|copy| copy.source.clone()).collect();
+        let project = session.parent().parent();
+        let sources = self.metadata.get(&project, &names).await?;
+        for (name, source) in names.iter().zip(&sources) {
+            if source.state() == AssetState::Pending {
+                let reason = "its bytes are not there yet: complete its upload first";
+                return Err(Error::precondition(name, reason));
+            }
+        }
+        Ok(sources)
     }
 
     async fn copy(&self, from: &Place, row: &Row) -> Result<()> {
@@ -259,7 +248,7 @@ mod tests {
             key: "p/d/from/a b".into(),
         };
         core.s3
-            .put(&from, bytes.clone(), "text/plain")
+            .put(&from, bytes.clone(), "text/plain", None)
             .await
             .unwrap();
         let row = large("copy", bytes.len() as u64, 0);

@@ -7,11 +7,12 @@ use granary_core::{
     Error, Result,
     clock::{from_micros, to_micros},
     name::{AssetName, SessionName, UploadName},
+    parts,
 };
 use granary_proto::metadata::v1::{Asset, AssetState};
 use time::Duration;
 
-use super::{Declared, Upload, plan};
+use super::{Declared, Upload};
 use crate::{
     Core,
     s3::{Part, Place},
@@ -25,7 +26,7 @@ const KEEP: Duration = Duration::days(7);
 pub(crate) enum Opened {
     /// In progress; the store has these parts.
     Parts(Row, Vec<Part>),
-    /// Its object is there already.
+    /// Nothing is left to send: an object of its size is there, not yet compared with what was declared, or it is confirmed already.
     Present(Row),
 }
 
@@ -91,15 +92,29 @@ impl Core {
             sha256: file.sha256.clone(),
             media_type: file.media_type.clone(),
             multipart: None,
-            part_size: plan::part_size(file.size),
+            replaced: None,
+            part_size: parts::part_size(file.size),
             state: State::Active,
             created: to_micros(now),
             expires: to_micros(now.saturating_add(KEEP)),
         })
     }
 
+    /// Drops what was sent of the content that was declared before. Should it fail, the next call or the sweep does it.
+    async fn drop_replaced(&self, row: &Row) {
+        let Some(id) = &row.replaced else { return };
+        let dropped = async {
+            self.s3.abort(&row.place, id).await?;
+            self.store.aborted(&row.name, id).await
+        };
+        if let Err(error) = dropped.await {
+            tracing::debug!(%error, upload = %row.name, "parts of earlier content were left");
+        }
+    }
+
     /// An upload with what its client needs to go on.
     async fn resume(&self, row: Row) -> Result<Upload> {
+        self.drop_replaced(&row).await;
         if row.part_size.is_some() {
             return match self.open_multipart(row).await? {
                 Opened::Parts(row, parts) => Ok(view(row, parts)),

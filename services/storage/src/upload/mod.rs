@@ -6,7 +6,6 @@ mod copy;
 mod create;
 mod declare;
 mod parts;
-mod plan;
 
 use time::OffsetDateTime;
 

@@ -96,6 +96,24 @@ async fn passing_failures_of_the_store_are_outlived() {
 }
 
 #[tokio::test]
+async fn a_download_that_goes_on_outlives_any_number_of_urls() {
+    let world = World::embedded().await;
+    let session = world.open("s").await;
+    let bytes = noise(3 * MIB, 3);
+    world.send(&session, vec![world.file("a", &bytes)]).await;
+    for _ in 0..5 {
+        world.front.next("GET", "/a", Fault::CutAnswer(MIB / 2));
+        world
+            .front
+            .next("GET", "/a", Fault::Answer(403, "AccessDenied"));
+    }
+    let wanted = world.wanted(session.asset("a"), "a", &bytes);
+    world.fetch(vec![wanted.clone()]).await;
+    assert!(fs::read(&wanted.to).unwrap() == bytes);
+    assert!(world.front.is_spent());
+}
+
+#[tokio::test]
 async fn a_completion_whose_answer_is_lost_still_counts() {
     each(async |world: World| {
         let session = world.open("s").await;

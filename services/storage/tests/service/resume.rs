@@ -6,7 +6,7 @@ use granary_proto::{
 };
 use tonic::Code;
 
-use crate::world::{Told, World, each, noise, project, sum};
+use crate::world::{Told, World, each, noise, project, sha256, sum};
 
 const MIB: usize = 1 << 20;
 
@@ -53,6 +53,61 @@ async fn bytes_that_arrived_before_a_crash_are_not_sent_again() {
         assert_eq!(
             (uploaded.files, uploaded.bytes_sent, uploaded.bytes_skipped),
             (1, 0, 5000)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_changed_before_it_was_confirmed_is_sent_as_it_is_now() {
+    each(async |world: World| {
+        let session = world.open("s").await;
+        let (small, grown) = (noise(5000, 1), noise(6000, 2));
+        let (big, cut) = (noise(20 * MIB, 3), noise(17 * MIB, 4));
+        let first = [("small", &small[..]), ("big", &big[..])];
+        let uploads = world.create(&session, &first).await.unwrap();
+        let put = uploads[0].put.as_ref().unwrap();
+        assert_eq!(world.make(put, small.clone()).await, 200);
+        world
+            .send_part(&uploads[1], 2, &big[8 * MIB..16 * MIB])
+            .await;
+        let now = vec![world.file("small", &grown), world.file("big", &cut)];
+        let uploaded = world.send(&session, now).await;
+        assert_eq!(
+            (uploaded.files, uploaded.bytes_skipped > grown.len() as u64),
+            (2, false)
+        );
+        for (path, bytes) in [("small", &grown), ("big", &cut)] {
+            let asset = world.asset(&session, path).await;
+            assert_eq!(
+                (asset.state(), asset.size_bytes, asset.sha256),
+                (AssetState::Uploaded, bytes.len() as i64, sha256(bytes)),
+                "{path}"
+            );
+            let stored = world.reader().read_start(&asset.uri, 1 << 30).await;
+            assert!(stored.unwrap() == *bytes, "{path}");
+        }
+        let aborted = world.front.count("DELETE", "uploadId=");
+        assert_eq!(aborted, 1, "the parts of the earlier content are dropped");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bytes_of_earlier_content_are_not_taken_for_what_is_declared_now() {
+    each(async |world: World| {
+        let session = world.open("s").await;
+        let (earlier, now) = (noise(5000, 1), noise(5000, 2));
+        let uploads = world.create(&session, &[("a", &earlier)]).await.unwrap();
+        let put = uploads[0].put.as_ref().unwrap();
+        assert_eq!(world.make(put, earlier).await, 200);
+        let uploads = world.create(&session, &[("a", &now)]).await.unwrap();
+        let results = world.complete(&session, &uploads).await;
+        let code = results[0].error.as_ref().unwrap().code;
+        assert_eq!(code, Code::DataLoss as i32);
+        assert_eq!(
+            world.asset(&session, "a").await.state(),
+            AssetState::Pending
         );
     })
     .await;

@@ -142,7 +142,7 @@ impl World {
     }
 
     pub(crate) fn reader(&self) -> ObjectReader {
-        ObjectReader::new(self.objects.clone())
+        ObjectReader::new(self.objects.clone()).unwrap()
     }
 
     /// Writes a file and answers what sends it.
