@@ -102,10 +102,10 @@ fn start(
     let (engine, stop) = (engine.clone(), tasks.stopping());
     tasks.spawn("pipeline-session", async move {
         tokio::select! {
-            // The lease ends with the work too: whoever is done has lost nothing.
             biased;
-            () = work_on(&engine, &work) => {}
             () = stop.cancelled() => hand_over(&engine, &work).await,
+            // The lease ends with the work too: whoever is done has lost nothing.
+            () = work_on(&engine, &work) => {}
             () = hold.lost() => {
                 tracing::warn!(session = %work.session, lease = work.lease, "the lease of a session was lost: whoever has it goes on");
             }
