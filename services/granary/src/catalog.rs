@@ -16,12 +16,13 @@ use granary_core::{
     Error, Result,
     error::Violations,
     name::{EntrypointName, quote},
+    suggest::did_you_mean,
     units::{parse_duration, parse_size},
 };
 use granary_proto::job::v1::Entrypoint;
 use serde_json::{Map, Value as Json, json};
 
-use crate::yaml::{self, did_you_mean, found, join};
+use crate::yaml::{self, found, join};
 
 const FIELDS: [&str; 5] = ["app", "handler", "resources", "aws_resources", "parameters"];
 const RESOURCES: [&str; 4] = ["memory", "cpus", "gpus", "timeout"];
@@ -94,14 +95,13 @@ fn one(name: &EntrypointName, entry: &Json) -> Result<Entrypoint> {
 }
 
 fn known(path: &str, fields: &Object, names: &[&str], violations: &mut Violations) {
-    let known: Vec<String> = names.iter().map(ToString::to_string).collect();
     for name in fields.keys().filter(|name| !names.contains(&name.as_str())) {
         violations.add(
             path,
             format!(
                 "unknown field {}; {}",
                 quote(name),
-                did_you_mean(name, &known)
+                did_you_mean(name, names.iter().copied())
             ),
         );
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, str::FromStr};
 use granary_core::{
     Error, Result,
     name::{AssetName, DatasetName, JobName, ProjectName, SessionName, SnapshotName, quote},
+    suggest::did_you_mean,
     value::Value,
 };
 use granary_proto::{
@@ -13,7 +14,7 @@ use granary_proto::{
     metadata::v1::Value as WireValue,
 };
 
-use crate::{names, yaml::did_you_mean};
+use crate::names;
 
 const KINDS: &str = "snapshot:D/S, session:D/S, dataset:D, asset:D/A, job:J or a full name";
 
@@ -118,15 +119,14 @@ pub(crate) fn parameters(
     entrypoint: &Entrypoint,
     pairs: &[Pair],
 ) -> Result<BTreeMap<String, WireValue>> {
-    let known: Vec<String> = entrypoint.parameters.keys().cloned().collect();
     let mut made = BTreeMap::new();
     for pair in pairs {
         let flag = format!("--param {}", pair.name);
         let Some(spec) = entrypoint.parameters.get(&pair.name) else {
-            let advice = if known.is_empty() {
-                "it has none".to_owned()
-            } else {
-                did_you_mean(&pair.name, &known)
+            let known = entrypoint.parameters.keys().map(String::as_str);
+            let advice = match entrypoint.parameters.is_empty() {
+                true => "it has none".to_owned(),
+                false => did_you_mean(&pair.name, known),
             };
             return Err(Error::invalid(
                 flag,

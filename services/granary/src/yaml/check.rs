@@ -1,6 +1,6 @@
 //! Compares a document with the descriptor of the message that it should be, so that errors have a path and a suggestion.
 
-use granary_core::{Result, error::Violations, name::quote};
+use granary_core::{Result, error::Violations, name::quote, suggest::did_you_mean};
 use granary_proto::prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::Value as Json;
 
@@ -36,7 +36,7 @@ fn fields(message: &MessageDescriptor, json: &Json, path: &str, violations: &mut
                 format!(
                     "unknown field {}; {}",
                     quote(key),
-                    did_you_mean(key, &names(message))
+                    did_you_mean(key, names(message).iter().map(String::as_str))
                 ),
             ),
         }
@@ -124,21 +124,6 @@ fn names(message: &MessageDescriptor) -> Vec<String> {
         .fields()
         .map(|field| field.name().to_owned())
         .collect()
-}
-
-/// Which of the known names was meant; all of them if none is near.
-pub(crate) fn did_you_mean(name: &str, known: &[String]) -> String {
-    let near = |candidate: &&String| {
-        strsim::damerau_levenshtein(name, candidate) <= 1 + candidate.len() / 4
-    };
-    let nearest = known
-        .iter()
-        .filter(near)
-        .min_by_key(|candidate| strsim::damerau_levenshtein(name, candidate));
-    match nearest {
-        Some(candidate) if name.len() < 100 => format!("did you mean {}?", quote(candidate)),
-        _ => format!("expected one of {}", known.join(", ")),
-    }
 }
 
 /// What a value is, for a message.

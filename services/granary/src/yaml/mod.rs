@@ -8,7 +8,7 @@ use granary_proto::json;
 use prost::{Message, Name};
 use serde_json::Value as Json;
 
-pub(crate) use check::{did_you_mean, found, join};
+pub(crate) use check::{found, join};
 pub(crate) use read::documents;
 
 /// The message that a document describes.
