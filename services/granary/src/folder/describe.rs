@@ -1,15 +1,11 @@
 //! The file of metadata among a session's files: which one it is, and what it says.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use granary_core::{
     Error,
-    sidecar::{self, GuessError, Metadata, SidecarError},
+    sidecar::{self, GuessError, Listed, Metadata, SidecarError},
 };
-use unicode_normalization::UnicodeNormalization as _;
 
 use super::LocalFile;
 use crate::{failure::Failure, human};
@@ -77,7 +73,7 @@ pub(crate) fn describe(files: &[LocalFile], choice: &Choice) -> Result<Option<De
         return Ok(None);
     };
     let metadata = read(file)?;
-    let missing = missing(files, &metadata);
+    let missing = missing(files, &metadata, &file.path);
     Ok(Some(Described {
         path: file.path.clone(),
         metadata,
@@ -99,17 +95,10 @@ fn read(file: &LocalFile) -> Result<Metadata, Problem> {
     sidecar::parse(&bytes).map_err(wrong)
 }
 
-// A listed name may be in another Unicode form than the file system gives it.
-fn missing(files: &[LocalFile], metadata: &Metadata) -> Vec<String> {
-    let Some(listed) = &metadata.files else {
-        return Vec::new();
-    };
-    let there: HashSet<String> = files.iter().map(|file| file.path.nfc().collect()).collect();
-    listed
-        .iter()
-        .filter(|name| !there.contains(&name.nfc().collect::<String>()))
-        .cloned()
-        .collect()
+fn missing(files: &[LocalFile], metadata: &Metadata, metadata_path: &str) -> Vec<String> {
+    let mut listed = Listed::new(metadata.files.iter().flatten().cloned(), metadata_path);
+    files.iter().for_each(|file| listed.saw(&file.path));
+    listed.missing().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -120,6 +109,7 @@ mod tests {
         contents
             .iter()
             .map(|(path, text)| {
+                std::fs::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
                 std::fs::write(folder.join(path), text).unwrap();
                 LocalFile {
                     path: (*path).into(),
@@ -147,6 +137,26 @@ mod tests {
         let described = describe(&files, &Choice::Guess).unwrap().unwrap();
         assert_eq!(described.missing, ["b.bin"]);
         assert_eq!(described.path, "metadata.txt");
+    }
+
+    #[test]
+    fn files_are_found_however_a_recorder_lists_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(
+            folder.path(),
+            &[
+                (
+                    "day/metadata.txt",
+                    "files: ./eeg.bin, signals\\emg.bin, day/camera.jpg, gone.bin\n",
+                ),
+                ("day/eeg.bin", ""),
+                ("day/signals/emg.bin", ""),
+                ("day/camera.jpg", ""),
+            ],
+        );
+        let choice = Choice::Named("day/metadata.txt".into());
+        let described = describe(&files, &choice).unwrap().unwrap();
+        assert_eq!(described.missing, ["gone.bin"]);
     }
 
     #[test]
