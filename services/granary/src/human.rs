@@ -70,11 +70,16 @@ pub(crate) fn counted(number: i64, noun: &str) -> String {
 
 /// Text from elsewhere, on one line and unable to drive the terminal.
 pub(crate) fn shown(text: &str) -> String {
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|c| c.is_control() || turns_text(c)) {
         text.escape_debug().to_string()
     } else {
         text.to_owned()
     }
+}
+
+// Marks that change the direction of the text that follows, with which a name can look like another, and line ends beyond ASCII.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The last part of a resource name.
@@ -133,6 +138,14 @@ mod tests {
     fn text_from_elsewhere_stays_on_its_line() {
         assert_eq!(shown("a b/é.bin"), "a b/é.bin");
         assert_eq!(shown("a\n\u{1b}[31m"), "a\\n\\u{1b}[31m");
+        assert_eq!(shown("a\u{202e}gpj.exe"), "a\\u{202e}gpj.exe");
+        for mark in "\u{61c}\u{200e}\u{200f}\u{2028}\u{202a}\u{2066}\u{2069}".chars() {
+            assert!(shown(&mark.to_string()).is_ascii(), "{mark:?}");
+        }
+        assert_eq!(
+            shown("\u{5e9}\u{5dc}\u{5d5}\u{5dd}"),
+            "\u{5e9}\u{5dc}\u{5d5}\u{5dd}"
+        );
     }
 
     #[test]

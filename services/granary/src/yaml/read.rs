@@ -56,15 +56,37 @@ fn text(file: &Path) -> Result<String> {
 }
 
 fn open(file: &Path) -> Result<std::fs::File> {
+    if file.is_dir() {
+        return Err(Error::invalid(
+            "",
+            format!(
+                "expected a file, it is a folder: name a file in it{}",
+                one_of(file)
+            ),
+        ));
+    }
     std::fs::File::open(file).map_err(|error| Error::invalid("", human::io_error(&error)))
+}
+
+fn one_of(folder: &Path) -> String {
+    let is_yaml = |file: &PathBuf| {
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("yaml" | "yml"))
+    };
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files
+        .map(|entry| entry.path())
+        .filter(is_yaml)
+        .min()
+        .map(|file| format!(", such as {}", human::shown(&file.display().to_string())))
+        .unwrap_or_default()
 }
 
 /// The documents of a text.
 pub(super) fn parse(place: &str, text: &str) -> Result<Vec<Document>> {
     let mut found = Vec::new();
     for (number, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
-        let yaml = Yaml::deserialize(document)
-            .map_err(|error| Error::invalid("", format!("not valid YAML: {error}")))?;
+        let yaml = Yaml::deserialize(document).map_err(|error| not_read(&error.to_string()))?;
         if yaml != Yaml::Null {
             let json = json("", yaml)?;
             found.push(Document {
@@ -81,6 +103,27 @@ pub(super) fn parse(place: &str, text: &str) -> Result<Vec<Document>> {
         }
         _ => Ok(found),
     }
+}
+
+fn not_read(error: &str) -> Error {
+    match too_large(error) {
+        Some((path, number)) => {
+            let bound = match number.starts_with('-') {
+                true => format!("at least {}", i64::MIN),
+                false => format!("at most {}", u64::MAX),
+            };
+            Error::invalid(path, format!("expected {bound}, got {number}"))
+        }
+        None => Error::invalid("", format!("not valid YAML: {error}")),
+    }
+}
+
+// The reader stops at whole numbers beyond 64 bits: `steps[2].with.size: invalid type: integer `9...` as u128, expected any YAML value`.
+fn too_large(error: &str) -> Option<(&str, &str)> {
+    let (path, rest) = error.split_once("invalid type: integer `")?;
+    let (number, rest) = rest.split_once('`')?;
+    let path = path.strip_suffix(": ").unwrap_or(path);
+    rest.starts_with(" as ").then_some((path, number))
 }
 
 fn json(path: &str, yaml: Yaml) -> Result<Json> {
@@ -183,6 +226,35 @@ mod tests {
             error("a: { 1.10: x }\n"),
             "a: put names that look like a number, true, false or null in quotes"
         );
+    }
+
+    #[test]
+    fn whole_numbers_that_no_field_holds_are_named() {
+        assert_eq!(
+            error("steps: [{ with: { max_edge: 99999999999999999999 } }]\n"),
+            "steps[0].with.max_edge: expected at most 18446744073709551615, got 99999999999999999999"
+        );
+        assert_eq!(
+            error("a: -99999999999999999999\n"),
+            "a: expected at least -9223372036854775808, got -99999999999999999999"
+        );
+    }
+
+    #[test]
+    fn a_folder_is_told_from_a_file_with_one_to_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = || {
+            let failure = documents(folder.path()).unwrap_err();
+            failure.message().unwrap()
+        };
+        let place = folder.path().display();
+        let advice = "expected a file, it is a folder: name a file in it";
+        assert_eq!(said(), format!("granary: {place}: {advice}"));
+        for name in ["b.yaml", "a.yml", "0.txt"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let named = format!("granary: {place}: {advice}, such as {place}/a.yml");
+        assert_eq!(said(), named);
     }
 
     #[test]
