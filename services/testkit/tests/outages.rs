@@ -11,6 +11,9 @@ use granary_proto::{
 use granary_testkit::{TestNode, backends};
 use granary_transfer::{Item, NoProgress, Source, UploadOptions, Uploader};
 use tonic::{Code, Status};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 fn is_clear(status: &Status) {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
@@ -55,6 +58,27 @@ fn item(path: &str, bytes: &'static [u8]) -> Item {
         media_type: "application/octet-stream".into(),
         derived_from: vec![],
         producer: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn health_follows_the_database() {
+    for backend in backends() {
+        let Some((backend, database, _store)) = backend.behind_wires().await else {
+            continue;
+        };
+        let node = TestNode::start_on(&backend).await;
+        let mut health = HealthClient::new(node.link())
+            .watch(HealthCheckRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        let mut told = async || health.message().await.unwrap().unwrap().status();
+        assert_eq!(told().await, ServingStatus::Serving);
+        database.cut();
+        assert_eq!(told().await, ServingStatus::NotServing);
+        database.mend();
+        assert_eq!(told().await, ServingStatus::Serving);
     }
 }
 

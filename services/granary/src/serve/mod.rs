@@ -2,6 +2,7 @@
 
 mod args;
 mod data_dir;
+mod health;
 mod platform;
 mod store;
 

@@ -15,7 +15,7 @@ use granary_runtime::{
 use tonic::service::{Routes, RoutesBuilder};
 use url::Url;
 
-use super::{DataDir, Settings, store};
+use super::{DataDir, Settings, health, store};
 
 const PATIENCE: Duration = Duration::from_secs(25);
 const LEASE: Duration = Duration::from_secs(30);
@@ -110,7 +110,7 @@ impl Composition<'_> {
     async fn build(self) -> Result<Routes> {
         let clock = || Arc::new(SystemClock);
         let mut all = RoutesBuilder::default();
-        let health = server::common(&mut all)?;
+        let reporter = server::common(&mut all)?;
 
         let metadata = granary_metadata::Options {
             database: self.database()?,
@@ -121,7 +121,7 @@ impl Composition<'_> {
         .build(self.tasks)
         .await?;
         metadata.mount(&mut all);
-        let metadata = self.served(|routes| metadata.mount(routes));
+        let metadata_served = self.served(|routes| metadata.mount(routes));
 
         let storage = granary_storage::Options {
             database: self.database()?,
@@ -132,11 +132,11 @@ impl Composition<'_> {
         }
         .build(
             self.tasks,
-            self.link(&metadata, "service:storage", Role::Service),
+            self.link(&metadata_served, "service:storage", Role::Service),
         )
         .await?;
         storage.mount(&mut all);
-        let storage = self.served(|routes| storage.mount(routes));
+        let storage_served = self.served(|routes| storage.mount(routes));
 
         let jobs = granary_job::Options {
             database: self.database()?,
@@ -145,31 +145,35 @@ impl Composition<'_> {
         }
         .build(
             self.tasks,
-            self.link(&metadata, "service:job", Role::Service),
-            self.link(&storage, "service:job", Role::Service),
+            self.link(&metadata_served, "service:job", Role::Service),
+            self.link(&storage_served, "service:job", Role::Service),
         )
         .await?;
         jobs.mount(&mut all);
-        let jobs = self.served(|routes| jobs.mount(routes));
+        let jobs_served = self.served(|routes| jobs.mount(routes));
 
         let pipeline = granary_pipeline::Options {
             database: self.database()?,
-            objects: ObjectReader::new(self.objects.clone()),
+            objects: ObjectReader::new(self.objects.clone())?,
             clock: clock(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         }
         .build(
             self.tasks,
-            self.link(&metadata, "service:pipeline", Role::Service),
-            self.link(&storage, "service:pipeline", Role::Service),
+            self.link(&metadata_served, "service:pipeline", Role::Service),
+            self.link(&storage_served, "service:pipeline", Role::Service),
         )
         .await?;
         pipeline.mount(&mut all);
 
-        self.start_worker(&jobs, &metadata, &storage);
-        health
-            .set_service_status("", tonic_health::ServingStatus::Serving)
-            .await;
+        self.start_worker(&jobs_served, &metadata_served, &storage_served);
+        let ready = health::Services {
+            metadata,
+            storage,
+            jobs,
+            pipeline,
+        };
+        health::follow(self.tasks, reporter, move || ready.clone().check());
         Ok(all.routes())
     }
 

@@ -1,0 +1,132 @@
+//! gRPC health, which follows the services: a server whose database does not answer says so to whoever decides where calls go.
+
+use std::time::Duration;
+
+use granary_core::{Error, Result};
+use granary_runtime::task::Tasks;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+const PERIOD: Duration = Duration::from_secs(5);
+/// A database that takes longer to answer at all counts as away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The services whose health it is.
+#[derive(Clone)]
+pub(super) struct Services {
+    pub(super) metadata: granary_metadata::Metadata,
+    pub(super) storage: granary_storage::Storage,
+    pub(super) jobs: granary_job::Jobs,
+    pub(super) pipeline: granary_pipeline::Pipeline,
+}
+
+impl Services {
+    /// Whether all of them can answer.
+    pub(super) async fn check(self) -> Result<()> {
+        tokio::try_join!(
+            self.metadata.check(),
+            self.storage.check(),
+            self.jobs.check(),
+            self.pipeline.check()
+        )
+        .map(drop)
+    }
+}
+
+/// Asks now and then, and tells what it heard, until the tasks stop. Then it says that nothing is served any more, and lets go of those who
+/// watch.
+pub(super) fn follow<F>(
+    tasks: &Tasks,
+    mut reporter: HealthReporter,
+    mut check: impl FnMut() -> F + Send + 'static,
+) where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let stop = tasks.stopping();
+    tasks.spawn("health", async move {
+        // As the reporter begins.
+        let mut told = ServingStatus::Serving;
+        let mut period = tokio::time::interval(PERIOD);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = period.tick() => {}
+            }
+            let answer = tokio::select! {
+                () = stop.cancelled() => break,
+                answer = tokio::time::timeout(PATIENCE, check()) => answer,
+            };
+            let status = status(answer.unwrap_or_else(|_| Err(slow())));
+            if std::mem::replace(&mut told, status) != status {
+                reporter.set_service_status("", status).await;
+            }
+        }
+        reporter
+            .set_service_status("", ServingStatus::NotServing)
+            .await;
+        reporter.clear_service_status("").await;
+    });
+}
+
+fn slow() -> Error {
+    Error::DeadlineExceeded {
+        reason: "a service does not answer".into(),
+    }
+}
+
+fn status(answer: Result<()>) -> ServingStatus {
+    match answer {
+        Ok(()) => ServingStatus::Serving,
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            ServingStatus::NotServing
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt as _;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+    use tonic::Request;
+    use tonic_health::{
+        pb::{
+            HealthCheckRequest, health_check_response::ServingStatus as Wire,
+            health_server::Health as _,
+        },
+        server::HealthService,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn health_follows_the_services_and_its_streams_end_with_them() {
+        let (tasks, reporter) = (Tasks::new(), HealthReporter::new());
+        let service = HealthService::from_health_reporter(reporter.clone());
+        let request = Request::new(HealthCheckRequest::default());
+        let mut stream = service.watch(request).await.unwrap().into_inner();
+        let up = Arc::new(AtomicBool::new(true));
+        let asked = up.clone();
+        follow(&tasks, reporter, move || {
+            let up = asked.load(Ordering::Relaxed);
+            async move {
+                match up {
+                    true => Ok(()),
+                    // Neither an answer nor an error, as from a network that drops everything.
+                    false => std::future::pending().await,
+                }
+            }
+        });
+        let mut next = async || stream.next().await.map(|told| told.unwrap().status());
+        assert_eq!(next().await, Some(Wire::Serving));
+        up.store(false, Ordering::Relaxed);
+        assert_eq!(next().await, Some(Wire::NotServing));
+        up.store(true, Ordering::Relaxed);
+        assert_eq!(next().await, Some(Wire::Serving));
+        assert!(tasks.drain(PERIOD).await);
+        assert_eq!(next().await, Some(Wire::NotServing));
+        assert_eq!(next().await, None);
+    }
+}
