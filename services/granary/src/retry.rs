@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use granary_core::Result;
+use granary_core::{Error, Result};
 use tokio::time::Instant;
 
-use crate::output::Out;
+use crate::{failure::Outcome, output::Out};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -50,8 +50,28 @@ impl Retry {
         }
     }
 
+    /// Opens a stream again and again until it gives an answer. `read` gives nothing where the stream ended without one, as when the server
+    /// drains: that too is a time that the server is away.
+    pub(crate) async fn follow<T>(
+        &self,
+        mut read: impl AsyncFnMut(&mut Away) -> Outcome<Result<Option<T>>>,
+    ) -> Outcome<T> {
+        let mut away = Away::default();
+        loop {
+            let error = match read(&mut away).await? {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => Error::Unavailable {
+                    reason: "the server ends the stream again and again".into(),
+                    cause: None,
+                },
+                Err(error) => error,
+            };
+            self.pause(&mut away, error).await?;
+        }
+    }
+
     /// Waits a while after a failure that may pass; gives the error back once patience ends, or when waiting does not help.
-    pub(crate) async fn pause(&self, away: &mut Away, error: granary_core::Error) -> Result<()> {
+    pub(crate) async fn pause(&self, away: &mut Away, error: Error) -> Result<()> {
         let since = *away.since.get_or_insert_with(Instant::now);
         if !error.is_transient() || since.elapsed() >= self.patience {
             return Err(error);
@@ -77,7 +97,6 @@ pub(crate) struct Away {
 mod tests {
     use super::*;
     use crate::output::Format;
-    use granary_core::Error;
 
     fn away() -> Error {
         Error::Unavailable {
@@ -117,6 +136,28 @@ mod tests {
             "{:?}",
             start.elapsed()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_ends_is_opened_again_after_a_pause() {
+        let start = Instant::now();
+        let mut opened = Vec::new();
+        let retry = retry(60);
+        let answer = retry.follow(async |_| {
+            opened.push(start.elapsed().as_millis());
+            Ok(Ok((opened.len() == 4).then_some("answer")))
+        });
+        assert_eq!(answer.await.unwrap(), "answer");
+        assert!(opened.is_sorted_by(|a, b| a + 100 <= *b), "{opened:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_only_ends_streams_is_not_followed_for_ever() {
+        let failure = retry(60)
+            .follow(async |_| Ok(Ok(None::<()>)))
+            .await
+            .unwrap_err();
+        assert!(failure.is_transient(), "{failure:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -37,15 +37,10 @@ pub(crate) struct Settled {
 /// Waits until a session is processed or failed, whatever restarts in between.
 pub(crate) async fn settled(client: &Client, name: &SessionName, out: &Out) -> Outcome<Settled> {
     let progress = out.count_bar(&format!("{}/{}", name.dataset, name.session), 0);
-    let mut away = Away::default();
-    let session = loop {
-        match follow(client, name, &progress, &mut away).await {
-            Ok(Some(session)) => break session,
-            // The stream ended without an error, as when the server drains: the next one continues.
-            Ok(None) => {}
-            Err(error) => client.retry().pause(&mut away, error).await?,
-        }
-    };
+    let session = client
+        .retry()
+        .follow(async |away| Ok(follow(client, name, &progress, away).await))
+        .await?;
     let rejected = if session.rejected_count > 0 {
         rejected(client, name).await?
     } else {

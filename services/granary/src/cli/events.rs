@@ -1,12 +1,10 @@
 //! `granary events`: what happens.
 
-use granary_proto::{
-    json::to_json,
-    metadata::v1::{Event, WatchEventsRequest},
-};
+use granary_core::Result;
+use granary_proto::{json::to_json, metadata::v1::WatchEventsRequest};
 
 use super::context::Context;
-use crate::{failure::Outcome, retry::Away, wait::event_line};
+use crate::{client::Client, failure::Outcome, retry::Away, wait::event_line};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Events {
@@ -48,32 +46,36 @@ impl Events {
             types,
             resource,
         };
-        let mut away = Away::default();
-        loop {
-            let failed = match client.answer(client.events().watch_events(request.clone()).await) {
-                Err(error) => Some(error),
-                Ok(mut stream) => loop {
-                    match client.next(&mut stream).await {
-                        Err(error) => break Some(error),
-                        Ok(None) => break None,
-                        Ok(Some(response)) => {
-                            away = Away::default();
-                            response
-                                .events
-                                .iter()
-                                .try_for_each(|event| print(context, event))?;
-                            request.resume_token = response.resume_token;
-                        }
-                    }
-                },
-            };
-            if let Some(error) = failed {
-                client.retry().pause(&mut away, error).await?;
-            }
-        }
+        client
+            .retry()
+            .follow(async |away| copy(context, &client, &mut request, away).await)
+            .await
     }
 }
 
-fn print(context: &Context, event: &Event) -> Outcome {
-    context.out.record(|| to_json(event), || event_line(event))
+// Prints one stream to its end.
+async fn copy(
+    context: &Context,
+    client: &Client,
+    request: &mut WatchEventsRequest,
+    away: &mut Away,
+) -> Outcome<Result<Option<()>>> {
+    let mut stream = match client.answer(client.events().watch_events(request.clone()).await) {
+        Ok(stream) => stream,
+        Err(error) => return Ok(Err(error)),
+    };
+    loop {
+        let response = match client.next(&mut stream).await {
+            Ok(Some(response)) => response,
+            Ok(None) => return Ok(Ok(None)),
+            Err(error) => return Ok(Err(error)),
+        };
+        *away = Away::default();
+        for event in &response.events {
+            context
+                .out
+                .record(|| to_json(event), || event_line(event))?;
+        }
+        request.resume_token = response.resume_token;
+    }
 }

@@ -1,6 +1,6 @@
 //! `granary run`: executions of pipelines.
 
-use granary_core::name::RunName;
+use granary_core::{Result, name::RunName};
 use granary_proto::pipeline::v1::{
     GetRunRequest, ListRunsRequest, ListStepResultsRequest, Run as Message, RunState, StepOutcome,
     StepResult, WatchRunRequest,
@@ -11,7 +11,7 @@ use crate::{
     client::{Client, call},
     failure::{Failure, Outcome},
     human, names,
-    output::{Listing, Out, Table},
+    output::{Listing, Out, Progress, Table},
     page,
     retry::Away,
 };
@@ -107,30 +107,29 @@ async fn watch(client: &Client, name: &RunName, out: &Out) -> Outcome<Message> {
     let request = WatchRunRequest {
         name: name.to_string(),
     };
-    let mut away = Away::default();
-    loop {
-        let failed = match client.answer(client.runs().watch_run(request.clone()).await) {
-            Err(error) => Some(error),
-            Ok(mut stream) => loop {
-                match client.next(&mut stream).await {
-                    Err(error) => break Some(error),
-                    Ok(None) => break None,
-                    Ok(Some(run)) => {
-                        away = Away::default();
-                        let number = |count: i64| u64::try_from(count).unwrap_or_default();
-                        progress.set(number(run.done_count), number(run.asset_count));
-                        progress.message(state(&run).to_lowercase());
-                        if matches!(run.state(), RunState::Succeeded | RunState::Failed) {
-                            return Ok(run);
-                        }
-                    }
-                }
-            },
-        };
-        if let Some(error) = failed {
-            client.retry().pause(&mut away, error).await?;
+    client
+        .retry()
+        .follow(async |away| Ok(until_end(client, &request, &progress, away).await))
+        .await
+}
+
+async fn until_end(
+    client: &Client,
+    request: &WatchRunRequest,
+    progress: &Progress,
+    away: &mut Away,
+) -> Result<Option<Message>> {
+    let mut stream = client.answer(client.runs().watch_run(request.clone()).await)?;
+    while let Some(run) = client.next(&mut stream).await? {
+        *away = Away::default();
+        let number = |count: i64| u64::try_from(count).unwrap_or_default();
+        progress.set(number(run.done_count), number(run.asset_count));
+        progress.message(state(&run).to_lowercase());
+        if matches!(run.state(), RunState::Succeeded | RunState::Failed) {
+            return Ok(Some(run));
         }
     }
+    Ok(None)
 }
 
 async fn list(

@@ -107,14 +107,10 @@ async fn copy(
 /// Waits until a job has ended, whatever restarts in between.
 pub(super) async fn ended(client: &Client, out: &Out, name: &str) -> Outcome<Job> {
     let progress = out.count_bar(crate::human::last(name), 0);
-    let mut away = Away::default();
-    loop {
-        match until_end(client, name, &progress, &mut away).await {
-            Ok(Some(job)) => return Ok(job),
-            Ok(None) => {}
-            Err(error) => client.retry().pause(&mut away, error).await?,
-        }
-    }
+    client
+        .retry()
+        .follow(async |away| Ok(until_end(client, name, &progress, away).await))
+        .await
 }
 
 async fn until_end(
