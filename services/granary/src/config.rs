@@ -1,20 +1,18 @@
-//! The settings of every client command: flags before environment before file before defaults.
+//! The settings of every command that calls a server: flags before environment before file before defaults.
 
 use std::path::{Path, PathBuf};
 
-use figment::{
-    Figment,
-    providers::{Format as _, Serialized, Toml},
-};
 use granary_core::{Error, Result, name::ProjectName};
 use granary_runtime::secret::Secret;
-use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::paths;
+use crate::{
+    paths,
+    settings::{File, secret},
+};
 
 /// Flags that say which server, as whom, and where in it.
-#[derive(Debug, Clone, Default, clap::Args, Serialize)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Flags {
     /// The server [default: http://127.0.0.1:7070]
     #[arg(
@@ -24,7 +22,6 @@ pub(crate) struct Flags {
         value_name = "URL",
         help_heading = "Connection"
     )]
-    #[serde(skip_serializing_if = "is_unset")]
     pub(crate) endpoint: Option<String>,
     /// The project [default: default]
     #[arg(
@@ -34,7 +31,6 @@ pub(crate) struct Flags {
         value_name = "PROJECT",
         help_heading = "Connection"
     )]
-    #[serde(skip_serializing_if = "is_unset")]
     pub(crate) project: Option<String>,
     /// The token [default: that of the local server, in the file `token` of its data directory]
     #[arg(
@@ -42,24 +38,11 @@ pub(crate) struct Flags {
         global = true,
         env = "GRANARY_TOKEN",
         value_name = "TOKEN",
+        value_parser = secret,
         hide_env_values = true,
         help_heading = "Connection"
     )]
-    #[serde(skip_serializing_if = "is_unset")]
-    pub(crate) token: Option<String>,
-}
-
-fn is_unset(value: &Option<String>) -> bool {
-    value.as_deref().is_none_or(str::is_empty)
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Layered {
-    endpoint: String,
-    project: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
+    pub(crate) token: Option<Secret>,
 }
 
 /// Which server, as whom, and where in it.
@@ -69,70 +52,34 @@ pub(crate) struct Config {
     pub(crate) project: ProjectName,
     /// As given by flag, environment or file.
     pub(crate) token: Option<Secret>,
+    /// The data directory of this machine's server, if the file says where it is.
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 impl Flags {
     /// Puts flags, environment, file and defaults together.
-    pub(crate) fn settle(&self) -> Result<Config> {
-        let named = paths::named_config_file();
-        if let Some(file) = &named
-            && !file.is_file()
-        {
-            return Err(Error::invalid(
-                "GRANARY_CONFIG",
-                format!("cannot read the file {}", file.display()),
-            ));
-        }
-        self.layered(named.or_else(paths::default_config_file).as_deref())
-    }
-
-    fn layered(&self, file: Option<&Path>) -> Result<Config> {
-        let mut layers = Figment::from(Serialized::defaults(Layered {
-            endpoint: "http://127.0.0.1:7070".into(),
-            project: "default".into(),
-            token: None,
-        }));
-        if let Some(file) = file.filter(|file| file.is_file()) {
-            layers = layers.merge(Toml::file_exact(file));
-        }
-        let place = || {
-            file.map(|file| file.display().to_string())
-                .unwrap_or_default()
+    pub(crate) fn settle(&self, file: File) -> Result<Config> {
+        let first = |flag: &Option<String>, file: Option<String>, default: &str| {
+            [flag.clone(), file]
+                .into_iter()
+                .flatten()
+                .find(|text| !text.is_empty())
+                .unwrap_or_else(|| default.to_owned())
         };
-        let layered: Layered = layers
-            .merge(Serialized::defaults(self))
-            .extract()
-            .map_err(|error| Error::invalid(place(), without_values(&error)))?;
         Ok(Config {
-            endpoint: endpoint(&layered.endpoint)?,
-            project: project(&layered.project)?,
-            token: layered
-                .token
-                .filter(|token| !token.is_empty())
-                .map(Secret::new),
+            endpoint: endpoint(&first(
+                &self.endpoint,
+                file.endpoint,
+                "http://127.0.0.1:7070",
+            ))?,
+            project: project(&first(&self.project, file.project, "default"))?,
+            token: [self.token.clone(), file.token]
+                .into_iter()
+                .flatten()
+                .find(|token| !token.reveal().is_empty()),
+            data_dir: file.data_dir,
         })
     }
-}
-
-// Only what is wrong and where: the error's own text may quote a token.
-fn without_values(error: &figment::Error) -> String {
-    use figment::error::Kind;
-    error
-        .clone()
-        .into_iter()
-        .map(|one| match &one.kind {
-            Kind::UnknownField(field, known) => format!(
-                "unknown setting {field:?}: expected one of {}",
-                known.join(", ")
-            ),
-            Kind::Message(message) if one.path.is_empty() => format!(
-                "not valid TOML: {}",
-                message.lines().next().unwrap_or_default()
-            ),
-            _ => format!("{}: expected text in quotes", one.path.join(".")),
-        })
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 fn endpoint(text: &str) -> Result<Url> {
@@ -166,8 +113,7 @@ impl Config {
         if let Some(token) = &self.token {
             return Ok(token.clone());
         }
-        let named = paths::named_data_dir();
-        if named.is_none() && !self.is_local() {
+        if paths::named_data_dir().is_none() && !self.is_local() {
             return Err(Error::Unauthenticated {
                 reason: format!(
                     "no token for {}: give one with --token, GRANARY_TOKEN, or `token` in the configuration file",
@@ -175,14 +121,20 @@ impl Config {
                 ),
             });
         }
-        read_token(&named.unwrap_or_else(paths::default_data_dir).join("token"))
+        read_token(&self.token_file())
+    }
+
+    // Where the token of this machine's server is.
+    fn token_file(&self) -> PathBuf {
+        paths::named_data_dir()
+            .or_else(|| self.data_dir.clone())
+            .unwrap_or_else(paths::default_data_dir)
+            .join("token")
     }
 
     /// The error of a token that the server refused: which one it was, and where another may be.
     pub(crate) fn refused(&self) -> Error {
-        let local = paths::named_data_dir()
-            .unwrap_or_else(paths::default_data_dir)
-            .join("token");
+        let local = self.token_file();
         let (which, advice) = match self.token {
             Some(_) => (
                 "that was given",
@@ -220,7 +172,7 @@ impl Config {
     }
 }
 
-fn read_token(file: &PathBuf) -> Result<Secret> {
+fn read_token(file: &Path) -> Result<Secret> {
     let text = std::fs::read_to_string(file).map_err(|error| Error::Unauthenticated {
         reason: format!(
             "no token: {} cannot be read ({}); give one with --token or GRANARY_TOKEN, or say where the server's data directory is with \
@@ -235,53 +187,22 @@ fn read_token(file: &PathBuf) -> Result<Secret> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("config.toml");
-        std::fs::write(&file, text).unwrap();
-        (folder, file)
-    }
+    use crate::settings::tests::file;
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let (_folder, file) =
-            file("endpoint = \"http://lab:1\"\nproject = \"sleep\"\ntoken = \"abc\"\n");
+        let file = file("endpoint = \"http://lab:1\"\nproject = \"sleep\"\ntoken = \"abc\"\n");
         let flags = Flags {
             endpoint: Some("https://other".into()),
             project: Some(String::new()),
             token: None,
         };
-        let config = flags.layered(Some(&file)).unwrap();
+        let config = flags.settle(file).unwrap();
         assert_eq!(config.shown(), "https://other");
         assert_eq!(config.project.project, "sleep");
         assert_eq!(config.token.unwrap().reveal(), "abc");
-        assert_eq!(
-            Flags::default().layered(None).unwrap().shown(),
-            "http://127.0.0.1:7070"
-        );
-    }
-
-    #[test]
-    fn a_wrong_file_is_named_and_its_values_are_not_shown() {
-        let (_folder, wrong) = file("tokn = \"secret\"\n");
-        let error = Flags::default()
-            .layered(Some(&wrong))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("config.toml") && error.contains("\"tokn\": expected one of"),
-            "{error}"
-        );
-        let (_folder, typed) = file("token = 12345678\n");
-        let error = Flags::default()
-            .layered(Some(&typed))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("token: expected text in quotes") && !error.contains("1234"),
-            "{error}"
-        );
+        let config = Flags::default().settle(File::default()).unwrap();
+        assert_eq!(config.shown(), "http://127.0.0.1:7070");
     }
 
     #[test]
@@ -291,7 +212,7 @@ mod tests {
                 endpoint: Some(endpoint.into()),
                 ..Flags::default()
             }
-            .layered(None)
+            .settle(File::default())
             .unwrap()
         };
         assert!(config("http://127.0.0.1:7070").is_local());
@@ -308,7 +229,7 @@ mod tests {
                 endpoint: Some(endpoint.into()),
                 ..Flags::default()
             };
-            assert!(flags.layered(None).is_err(), "{endpoint}");
+            assert!(flags.settle(File::default()).is_err(), "{endpoint}");
         }
         let flags = Flags {
             project: Some("Up".into()),
@@ -316,7 +237,7 @@ mod tests {
         };
         assert!(
             flags
-                .layered(None)
+                .settle(File::default())
                 .unwrap_err()
                 .to_string()
                 .starts_with("project: expected")

@@ -15,12 +15,7 @@ pub(crate) fn named_data_dir() -> Option<PathBuf> {
     environment::path("GRANARY_DATA_DIR")
 }
 
-/// The configuration file that `GRANARY_CONFIG` names.
-pub(crate) fn named_config_file() -> Option<PathBuf> {
-    environment::path("GRANARY_CONFIG")
-}
-
-/// The configuration file where nothing names another, such as `~/.config/granary/config.toml`.
+/// The file of settings where nothing names another, such as `~/.config/granary/config.toml`.
 pub(crate) fn default_config_file() -> Option<PathBuf> {
     dirs::config_dir().map(|folder| folder.join("granary").join("config.toml"))
 }

@@ -20,17 +20,33 @@ mod upload;
 mod watch;
 mod worker;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{
+    ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    builder::TypedValueParser as _, error::ErrorKind, parser::ValueSource,
+};
+use granary_runtime::telemetry;
 
 use crate::{
     config::Flags,
     failure::{Failure, Outcome},
+    logging::{self, Usual},
     output::{Format, Out},
     serve,
+    settings::File,
 };
 use context::Context;
+
+/// Commands that call no server, and the flags of those who do: refused there, and not in their help.
+const NO_CALLERS: [&str; 2] = ["serve", "completion"];
+const OF_CALLERS: [&str; 4] = ["endpoint", "project", "token", "output"];
+
+const SETTINGS: &str = "\
+Settings: flags win over environment variables, and those over the file of --config. The file is TOML,
+such as `endpoint = \"http://lab:7070\"`, with any of endpoint, project and token for commands that call a
+server; listen, s3_listen, database_url, object_store, job_slots and log_format for `granary serve`;
+data_dir and log for both.";
 
 /// Granary keeps recordings and images safe, checks and prepares what is new, answers queries, and runs jobs on it.
 ///
@@ -39,7 +55,7 @@ use context::Context;
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage.
 #[derive(Debug, Parser)]
-#[command(name = "granary", version, max_term_width = 100)]
+#[command(name = "granary", version, max_term_width = 100, after_help = SETTINGS)]
 struct Cli {
     #[command(flatten)]
     connection: Flags,
@@ -55,18 +71,18 @@ struct Cli {
         help_heading = "Output"
     )]
     output: Format,
-    /// What is logged to standard error: a level, or directives such as info,granary_transfer=debug
+    #[command(flatten)]
+    logging: logging::Verbosity,
+    /// A file of settings [default: ~/.config/granary/config.toml, if it is there]
     #[arg(
         long,
         global = true,
-        env = "GRANARY_LOG",
-        value_name = "FILTER",
-        help_heading = "Output"
+        env = "GRANARY_CONFIG",
+        value_name = "FILE",
+        value_parser = clap::builder::OsStringValueParser::new().map(PathBuf::from),
+        help_heading = "Settings"
     )]
-    log: Option<String>,
-    /// Logs more; twice, much more
-    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count, help_heading = "Output")]
-    verbose: u8,
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -123,7 +139,7 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -142,6 +158,43 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn command() -> clap::Command {
+    let command = Cli::command();
+    let of_callers: Vec<clap::Arg> = command
+        .get_arguments()
+        .filter(|flag| OF_CALLERS.contains(&flag.get_id().as_str()))
+        .map(|flag| flag.clone().hide(true))
+        .collect();
+    command.mut_subcommands(|command| match NO_CALLERS.contains(&command.get_name()) {
+        true => command.args(of_callers.clone()),
+        false => command,
+    })
+}
+
+fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> clap::error::Result<Cli> {
+    let mut command = command();
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    match useless(&matches) {
+        Some(message) => Err(command.error(ErrorKind::ArgumentConflict, message)),
+        None => Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command)),
+    }
+}
+
+// What was asked of a command that cannot heed it.
+fn useless(matches: &ArgMatches) -> Option<String> {
+    let (name, given) = matches
+        .subcommand()
+        .filter(|(name, _)| NO_CALLERS.contains(name))?;
+    let flag = OF_CALLERS
+        .iter()
+        .find(|flag| given.value_source(flag) == Some(ValueSource::CommandLine))?;
+    Some(format!(
+        "granary {name} calls no server: leave out --{flag}"
+    ))
+}
+
 fn start(cli: Cli, out: &Out) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -154,13 +207,21 @@ fn start(cli: Cli, out: &Out) -> Outcome {
 
 async fn dispatch(cli: Cli, out: &Out) -> Outcome {
     let command = match cli.command {
-        Command::Serve(args) => return serve::run(args).await.map_err(Failure::from),
-        Command::Completion(completion) => return completion.run(out, Cli::command()),
+        Command::Completion(completion) => return completion.run(out, self::command()),
         other => other,
     };
-    log(cli.log.as_deref(), cli.verbose)?;
+    let mut file = File::read(cli.config.as_deref()).map_err(Failure::usage)?;
+    let filter = cli.logging.filter(command.usual(), file.log.take());
+    let log =
+        |format| telemetry::init(&filter, format).map_err(|error| Failure::flag("--log", error));
+    if let Command::Serve(args) = command {
+        let settings = args.settle(file).map_err(Failure::usage)?;
+        log(settings.log_format)?;
+        return Ok(serve::run(settings).await?);
+    }
+    log(telemetry::Format::Text)?;
     let context = Context::new(
-        cli.connection.settle().map_err(Failure::usage)?,
+        cli.connection.settle(file).map_err(Failure::usage)?,
         out.clone(),
     );
     match command {
@@ -185,17 +246,15 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
     }
 }
 
-fn log(filter: Option<&str>, verbose: u8) -> Outcome {
-    let filter = match (filter, verbose) {
-        (Some(filter), _) => filter,
-        (None, 0) => "off",
-        (None, 1) => "info",
-        (None, _) => {
-            "info,granary=debug,granary_transfer=debug,granary_runtime=debug,granary_worker=debug"
+impl Command {
+    fn usual(&self) -> Usual {
+        match self {
+            Self::Serve(_) | Self::Watch(_) | Self::Worker(worker::Worker::Run(_)) => {
+                Usual::Lasting
+            }
+            _ => Usual::Brief,
         }
-    };
-    granary_runtime::telemetry::init(filter, granary_runtime::telemetry::Format::Text)
-        .map_err(|error| Failure::flag("--log", error))
+    }
 }
 
 #[cfg(test)]
@@ -204,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_command_tree_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -222,12 +281,12 @@ mod tests {
                 walk(sub, &format!("{path} {}", sub.get_name()));
             }
         }
-        walk(&Cli::command(), "granary");
+        walk(&command(), "granary");
     }
 
     #[test]
     fn wrong_usage_exits_with_2_and_help_with_0() {
-        let code = |args: &[&str]| Cli::try_parse_from(args).unwrap_err().exit_code();
+        let code = |args: &[&str]| parse(args).unwrap_err().exit_code();
         assert_eq!(code(&["granary", "--help"]), 0);
         assert_eq!(code(&["granary", "sessions"]), 2);
         assert_eq!(code(&["granary", "upload", "x"]), 2);
@@ -247,6 +306,76 @@ mod tests {
             ]),
             2
         );
+    }
+
+    #[test]
+    fn commands_that_call_no_server_refuse_the_flags_of_those_who_do() {
+        for (arguments, said) in [
+            (
+                "serve --endpoint=http://lab:7070",
+                "serve calls no server: leave out --endpoint",
+            ),
+            (
+                "--endpoint=http://lab:7070 serve",
+                "serve calls no server: leave out --endpoint",
+            ),
+            ("-o json serve", "serve calls no server: leave out --output"),
+            ("serve -o json", "serve calls no server: leave out --output"),
+            (
+                "--token=abc serve",
+                "serve calls no server: leave out --token",
+            ),
+            (
+                "completion bash --project=p",
+                "completion calls no server: leave out --project",
+            ),
+        ] {
+            let error = parse(format!("granary {arguments}").split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+            assert!(error.to_string().contains(said), "{error}");
+        }
+        let help = parse(["granary", "serve", "--help"])
+            .unwrap_err()
+            .to_string();
+        for flag in ["--endpoint", "--project", "--token", "--output"] {
+            assert!(!help.contains(flag), "{help}");
+        }
+        for flag in ["--config", "--log", "--verbose", "--data-dir"] {
+            assert!(help.contains(flag), "{help}");
+        }
+        let cli = parse(["granary", "serve", "-vv"]).unwrap();
+        assert_eq!(cli.command.usual(), Usual::Lasting);
+        let cli = parse(["granary", "dataset", "list", "-o", "json"]).unwrap();
+        assert_eq!(
+            (cli.output, cli.command.usual()),
+            (Format::Json, Usual::Brief)
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        for arguments in [
+            ["granary", "--token=hunter2", "dataset", "list"],
+            ["granary", "dataset", "list", "--token=hunter2"],
+            ["granary", "serve", "--secret-key=hunter2", "-v"],
+            [
+                "granary",
+                "serve",
+                "--database-url=postgres://u:hunter2@h/d",
+                "-v",
+            ],
+        ] {
+            let cli = parse(arguments).unwrap();
+            assert!(!format!("{cli:?}").contains("hunter2"), "{cli:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_says_where_settings_come_from() {
+        let help = command().render_help().to_string();
+        for part in ["GRANARY_CONFIG", "config.toml", "database_url", "data_dir"] {
+            assert!(help.contains(part), "{help}");
+        }
     }
 
     #[test]

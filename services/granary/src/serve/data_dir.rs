@@ -9,7 +9,10 @@ use std::{
 };
 
 use granary_core::{Error, Result};
-use granary_runtime::auth::{Issuer, Role, write_private};
+use granary_runtime::{
+    auth::{Issuer, Role, write_private},
+    secret::Secret,
+};
 
 // Raised when an older version could no longer read what is written.
 const FORMAT: u32 = 1;
@@ -28,7 +31,7 @@ pub struct DataDir {
 #[derive(Debug)]
 pub(super) struct StoreKeys {
     pub access_key: String,
-    pub secret_key: String,
+    pub secret_key: Secret,
 }
 
 impl DataDir {
@@ -110,9 +113,9 @@ impl DataDir {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let keys = StoreKeys {
                     access_key: format!("GRANARY{}", random_text().to_uppercase().chars().take(13).collect::<String>()),
-                    secret_key: format!("{}{}", random_text(), random_text()),
+                    secret_key: Secret::new(format!("{}{}", random_text(), random_text())),
                 };
-                let text = format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", keys.access_key, keys.secret_key);
+                let text = format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", keys.access_key, keys.secret_key.reveal());
                 write_private(&file, text.as_bytes())
                     .map_err(|error| Error::precondition(file.display(), format!("cannot write the keys of the object store: {error}")))?;
                 Ok(keys)
@@ -135,7 +138,7 @@ fn parse_keys(text: &str) -> Option<StoreKeys> {
     };
     Some(StoreKeys {
         access_key: value("aws_access_key_id")?,
-        secret_key: value("aws_secret_access_key")?,
+        secret_key: Secret::new(value("aws_secret_access_key")?),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The object store: the embedded one, or one outside.
 
 use granary_core::{Result, layout::Layout};
-use granary_runtime::{objects::ObjectsConfig, secret::Secret, server, task::Tasks};
+use granary_runtime::{objects::ObjectsConfig, server, task::Tasks};
 use url::Url;
 
 use super::{DataDir, Settings};
@@ -31,7 +31,7 @@ async fn embedded(settings: &Settings, data: &DataDir, tasks: &Tasks) -> Result<
     let server = granary_s3::Server::open(granary_s3::Options {
         root: root.clone(),
         access_key: keys.access_key.clone(),
-        secret_key: keys.secret_key.clone(),
+        secret_key: keys.secret_key.reveal().to_owned(),
         buckets: layout.buckets().to_vec(),
         region: "us-east-1".into(),
     })
@@ -55,7 +55,7 @@ async fn embedded(settings: &Settings, data: &DataDir, tasks: &Tasks) -> Result<
         public_endpoint: endpoint,
         region: "us-east-1".into(),
         access_key: keys.access_key,
-        secret_key: Secret::new(keys.secret_key),
+        secret_key: keys.secret_key,
         layout,
         local_root: Some(root),
     })

@@ -36,7 +36,8 @@ pub(crate) fn program() -> Command {
             command.env_remove(name);
         }
     }
-    command.env("GRANARY_CONFIG", "");
+    // No settings of whoever runs the tests.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 
@@ -137,7 +138,7 @@ impl World {
         self.server = Some(server);
     }
 
-    /// As a power cut would.
+    /// Without a chance to tidy up. What was written stays in the kernel: it is no power cut.
     pub(crate) async fn kill_server(&mut self) {
         self.server.take().unwrap().kill().await.unwrap();
     }

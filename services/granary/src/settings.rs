@@ -1,0 +1,145 @@
+//! The file of settings: one for the server and for those who call it.
+
+use std::path::{Path, PathBuf};
+
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+};
+use granary_core::{Error, Result, suggest::did_you_mean};
+use granary_runtime::secret::Secret;
+use serde::Deserialize;
+
+use crate::{human, paths};
+
+/// What a file of settings says; flags and environment variables win over it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) project: Option<String>,
+    pub(crate) token: Option<Secret>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) listen: Option<String>,
+    pub(crate) s3_listen: Option<String>,
+    pub(crate) database_url: Option<Secret>,
+    pub(crate) object_store: Option<String>,
+    pub(crate) job_slots: Option<usize>,
+    pub(crate) log: Option<String>,
+    pub(crate) log_format: Option<String>,
+}
+
+impl File {
+    /// Reads the file that was named, or else the one in its usual place, if it is there.
+    pub(crate) fn read(named: Option<&Path>) -> Result<Self> {
+        match named.filter(|file| !file.as_os_str().is_empty()) {
+            Some(file) => Self::from(file),
+            None => paths::default_config_file()
+                .filter(|file| file.is_file())
+                .map_or_else(|| Ok(Self::default()), |file| Self::from(&file)),
+        }
+    }
+
+    fn from(file: &Path) -> Result<Self> {
+        let wrong = |why: String| Error::invalid(human::shown(&file.display().to_string()), why);
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            wrong(format!(
+                "cannot read the settings: {}",
+                human::io_error(&error)
+            ))
+        })?;
+        Figment::from(Toml::string(&text))
+            .extract()
+            .map_err(|error| wrong(without_values(error)))
+    }
+}
+
+/// Takes a secret from a flag or from the environment.
+pub(crate) fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+// Only what is wrong and where: the error's own text may quote a token or a password.
+fn without_values(error: figment::Error) -> String {
+    use figment::error::Kind;
+    let one = |error: figment::Error| match &error.kind {
+        Kind::UnknownField(field, known) => {
+            let hint = did_you_mean(field, known.iter().copied());
+            format!("unknown setting {field:?}; {hint}")
+        }
+        Kind::Message(message) if error.path.is_empty() => {
+            let first = message.lines().next().unwrap_or_default();
+            format!("not valid TOML: {first}")
+        }
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if expected == "usize" => {
+            format!("{}: expected a whole number", error.path.join("."))
+        }
+        _ => format!("{}: expected text in quotes", error.path.join(".")),
+    };
+    error.into_iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A file with this text.
+    pub(crate) fn file(text: &str) -> File {
+        read(text).unwrap()
+    }
+
+    fn read(text: &str) -> Result<File> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, text).unwrap();
+        File::read(Some(&file))
+    }
+
+    #[test]
+    fn a_wrong_file_is_named_and_its_values_are_not_shown() {
+        for (text, said) in [
+            (
+                "tokn = \"hunter2\"\n",
+                "unknown setting \"tokn\"; did you mean \"token\"?",
+            ),
+            ("token = 12345678\n", "token: expected text in quotes"),
+            (
+                "data_dir = [\"hunter2\"]\n",
+                "data_dir: expected text in quotes",
+            ),
+            (
+                "job_slots = \"hunter2\"\n",
+                "job_slots: expected a whole number",
+            ),
+            (
+                "job_slots = -12345678\n",
+                "job_slots: expected a whole number",
+            ),
+            (
+                "token = \"hunter2\n",
+                "not valid TOML: TOML parse error at line 1",
+            ),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(
+                error.contains("config.toml: ") && error.contains(said),
+                "{error}"
+            );
+            assert!(
+                !error.contains("hunter2") && !error.contains("1234"),
+                "{error}"
+            );
+        }
+        let error = File::read(Some(Path::new("nowhere.toml"))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "nowhere.toml: cannot read the settings: not found"
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let file = file("token = \"hunter2\"\ndatabase_url = \"postgres://u:hunter2@h/d\"\n");
+        assert!(!format!("{file:?}").contains("hunter2"), "{file:?}");
+    }
+}
