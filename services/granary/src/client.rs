@@ -91,6 +91,26 @@ impl Client {
         })
     }
 
+    /// To a server that knows no call.
+    #[cfg(test)]
+    pub(crate) fn of_nothing(out: &Out) -> Self {
+        use granary_runtime::{
+            auth::{AuthLayer, Issuer, Role},
+            server,
+        };
+        let issuer = Issuer::ephemeral().unwrap();
+        let auth = AuthLayer::new(issuer.verifier());
+        let served = server::protect(tonic::service::Routes::default(), &auth);
+        let token = TokenSource::renewed(issuer, "test", Role::Administrator);
+        Self {
+            link: Link::local(served, token),
+            config: crate::config::Flags::default()
+                .settle(crate::settings::File::default())
+                .unwrap(),
+            retry: Retry::never(out),
+        }
+    }
+
     /// Goes on for 60 s while the server is away.
     #[must_use]
     pub(crate) fn patient(self, out: &Out) -> Self {

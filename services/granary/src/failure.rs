@@ -67,6 +67,14 @@ impl Failure {
         self.error.as_ref().is_some_and(Error::is_transient)
     }
 
+    /// Whether the reason lies in what is sent, so that the same fails again until somebody changes it.
+    pub(crate) fn lies_in_what_is_sent(&self) -> bool {
+        matches!(
+            self.error,
+            Some(Error::Invalid(_) | Error::AlreadyExists { .. } | Error::Precondition { .. })
+        )
+    }
+
     /// Whether every other call would fail the same way.
     pub(crate) fn is_hopeless(&self) -> bool {
         matches!(
@@ -160,6 +168,7 @@ fn column(description: &str) -> Option<(usize, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tonic::Code;
 
     #[test]
     fn one_wrong_field_is_one_line_and_several_are_a_list() {
@@ -198,6 +207,31 @@ mod tests {
             message,
             "granary: filter: column 7: expected a value after \">\"\n  size >\n        ^"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_folder_is_told_from_what_is_wrong_with_the_server() {
+        let lies_in_it = |error: Error| Failure::from(error).lies_in_what_is_sent();
+        assert!(lies_in_it(Error::invalid("", "waits")));
+        assert!(lies_in_it(Error::already_exists(
+            "d/s",
+            "with other content"
+        )));
+        assert!(lies_in_it(Error::precondition("d/s", "it is complete")));
+        for code in [
+            Code::Internal,
+            Code::Aborted,
+            Code::Cancelled,
+            Code::ResourceExhausted,
+            Code::Unavailable,
+            Code::DeadlineExceeded,
+            Code::NotFound,
+            Code::DataLoss,
+            Code::Unknown,
+        ] {
+            let error = granary_proto::status::from_status(tonic::Status::new(code, "for now"));
+            assert!(!lies_in_it(error), "{code:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,10 @@ use std::{path::Path, time::Duration};
 use time::OffsetDateTime;
 use walkdir::WalkDir;
 
+/// How soon a folder is tried again that could not be sent; twice as long after each time.
+const FIRST_PAUSE: time::Duration = time::Duration::seconds(10);
+const LONGEST_PAUSE: time::Duration = time::Duration::minutes(5);
+
 /// What a folder looked like. Equal stamps mean that nothing changed in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
@@ -22,7 +26,30 @@ pub(crate) enum Memory {
     /// There is nothing to do until it changes: it was sent, or something is wrong with it.
     Settled(Stamp),
     /// It could not be sent for now.
-    Later(Stamp, OffsetDateTime),
+    Later {
+        stamp: Stamp,
+        /// When to try again.
+        at: OffsetDateTime,
+        /// How long that is after the last try.
+        pause: time::Duration,
+    },
+}
+
+impl Memory {
+    /// Of a folder that could not be sent, for a reason that does not lie in it. `before` is what was known of it.
+    pub(crate) fn later(before: Option<&Self>, stamp: Stamp, now: OffsetDateTime) -> Self {
+        let pause = match before {
+            Some(Self::Later {
+                stamp: same, pause, ..
+            }) if *same == stamp => (*pause * 2_i32).min(LONGEST_PAUSE),
+            _ => FIRST_PAUSE,
+        };
+        Self::Later {
+            stamp,
+            at: now + pause,
+            pause,
+        }
+    }
 }
 
 /// What to do with a folder.
@@ -46,7 +73,9 @@ pub(crate) fn decide(
 ) -> Decision {
     let since = match memory {
         Some(Memory::Settled(before)) if *before == stamp => return Decision::Leave,
-        Some(Memory::Later(before, at)) if *before == stamp => {
+        Some(Memory::Later {
+            stamp: before, at, ..
+        }) if *before == stamp => {
             return if now >= *at {
                 Decision::Take
             } else {
@@ -189,7 +218,7 @@ mod tests {
     #[test]
     fn what_failed_for_now_is_tried_later() {
         let stamp = changed(START - seconds(60));
-        let later = Memory::Later(stamp, START + seconds(10));
+        let later = Memory::later(None, stamp, START);
         assert_eq!(
             decide(Some(&later), stamp, START, QUIET),
             Decision::Wait(START + seconds(10))
@@ -198,6 +227,24 @@ mod tests {
             decide(Some(&later), stamp, START + seconds(10), QUIET),
             Decision::Take
         );
+    }
+
+    #[test]
+    fn what_fails_again_and_again_is_tried_ever_more_seldom_until_it_changes() {
+        let stamp = changed(START - seconds(60));
+        let mut memory = None;
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let later = Memory::later(memory.as_ref(), stamp, START);
+            let Memory::Later { at, .. } = later else {
+                panic!("{later:?}");
+            };
+            pauses.push((at - START).whole_seconds());
+            memory = Some(later);
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300, 300]);
+        let changed = Memory::later(memory.as_ref(), changed(START), START);
+        assert!(matches!(changed, Memory::Later { at, .. } if at == START + seconds(10)));
     }
 
     #[test]

@@ -23,8 +23,6 @@ use crate::{
     output::Out,
 };
 
-const TRY_AGAIN: time::Duration = time::Duration::seconds(10);
-
 /// What is collected, and how.
 #[derive(Debug)]
 pub(super) struct Rules {
@@ -128,7 +126,7 @@ impl Collector {
     fn due_at(&self, memory: &Memory) -> Option<OffsetDateTime> {
         match memory {
             Memory::Settled(_) => None,
-            Memory::Later(_, at) => Some(*at),
+            Memory::Later { at, .. } => Some(*at),
             Memory::Seen(stamp, since) => Some(
                 stamp
                     .newest
@@ -142,26 +140,27 @@ impl Collector {
         let now = self.clock.now();
         let root = self.rules.folder.join(name);
         let stamp = settle::stamp(&root, now);
-        let memory = match settle::decide(self.memory.get(name), stamp, now, self.rules.quiet) {
-            Decision::Leave => return Ok(()),
-            Decision::Wait(_) => match self.memory.get(name) {
-                Some(known @ (Memory::Seen(before, _) | Memory::Later(before, _)))
-                    if *before == stamp =>
-                {
-                    *known
-                }
-                _ => Memory::Seen(stamp, now),
-            },
-            Decision::Take => match self.take(name, &root).await {
-                Ok(()) => Memory::Settled(stamp),
-                Err(failure) if failure.is_hopeless() => return Err(failure),
-                Err(failure) => {
-                    let later = failure.is_transient().then(|| self.clock.now() + TRY_AGAIN);
-                    self.trouble(name, failure.message().unwrap_or_default());
-                    later.map_or(Memory::Settled(stamp), |at| Memory::Later(stamp, at))
-                }
-            },
-        };
+        let memory =
+            match settle::decide(self.memory.get(name), stamp, now, self.rules.quiet) {
+                Decision::Leave => return Ok(()),
+                Decision::Wait(_) => match self.memory.get(name) {
+                    Some(
+                        known @ (Memory::Seen(before, _) | Memory::Later { stamp: before, .. }),
+                    ) if *before == stamp => *known,
+                    _ => Memory::Seen(stamp, now),
+                },
+                Decision::Take => match self.take(name, &root).await {
+                    Ok(()) => Memory::Settled(stamp),
+                    Err(failure) if failure.is_hopeless() => return Err(failure),
+                    Err(failure) => {
+                        self.trouble(name, failure.message().unwrap_or_default());
+                        match failure.lies_in_what_is_sent() {
+                            true => Memory::Settled(stamp),
+                            false => Memory::later(self.memory.get(name), stamp, self.clock.now()),
+                        }
+                    }
+                },
+            };
         self.memory.insert(name.to_owned(), memory);
         Ok(())
     }
@@ -221,4 +220,97 @@ fn folders(root: &Path) -> Result<BTreeSet<String>, Error> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+    use granary_core::{
+        clock::{Clock as _, ManualClock},
+        name::DatasetName,
+    };
+    use std::sync::Arc;
+    use tempfile::TempDir;
+
+    const QUIET: Duration = Duration::from_secs(5);
+
+    struct World {
+        folder: TempDir,
+        clock: Arc<ManualClock>,
+        collector: Collector,
+    }
+
+    impl World {
+        // The clock is behind the files' own times, so that only what is seen of them counts. The server knows no call.
+        fn new(quiet: Duration) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let start = OffsetDateTime::now_utc() - time::Duration::hours(1);
+            let clock = ManualClock::new(start);
+            let rules = Rules {
+                folder: folder.path().to_owned(),
+                quiet,
+                choice: Choice::Guess,
+                options: ingest::Options {
+                    dataset: DatasetName::new("default", "d").unwrap(),
+                    attributes: BTreeMap::new(),
+                    concurrency: None,
+                    by_content: false,
+                },
+            };
+            let out = Out::new(Format::Table).quiet(true);
+            let collector = Collector::new(
+                Client::of_nothing(&out),
+                out,
+                rules,
+                clock.clone(),
+                CancellationToken::new(),
+            );
+            Self {
+                folder,
+                clock,
+                collector,
+            }
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            let file = self.folder.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+
+        async fn next_look(&mut self) -> Option<Duration> {
+            let next = self.collector.look(None).await.unwrap()?;
+            Some((next - self.clock.now()).unsigned_abs())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_keeps_changing_is_left_out() {
+        let mut world = World::new(QUIET);
+        world.write("s1/metadata.txt", "a: 1\n");
+        assert_eq!(world.next_look().await, Some(QUIET));
+        world.write("s1/growing.bin", "x");
+        world.clock.advance(QUIET.try_into().unwrap());
+        assert_eq!(world.next_look().await, Some(QUIET));
+        assert!(world.collector.is_clean());
+        world.collector.report_unsettled(QUIET);
+        assert!(!world.collector.is_clean());
+        assert!(world.collector.troubles["s1"].starts_with("still being written"));
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_the_server_is_outlived_and_one_of_the_folder_waits_for_a_change() {
+        let mut world = World::new(Duration::ZERO);
+        world.write("s1/metadata.txt", "a: 1\n");
+        world.write("s2/a.bin", "no metadata");
+        for pause in [10, 20, 40] {
+            let pause = Duration::from_secs(pause);
+            assert_eq!(world.next_look().await, Some(pause));
+            assert!(world.collector.troubles["s1"].contains("internal error"));
+            assert!(world.collector.troubles["s2"].contains("no metadata file"));
+            world.clock.advance(pause.try_into().unwrap());
+            assert_eq!(world.collector.due(), BTreeSet::from(["s1".to_owned()]));
+        }
+    }
 }

@@ -20,6 +20,8 @@ use wake::Wake;
 
 /// How often everything is looked at, whatever the file system reports.
 const FULL_LOOK: Duration = Duration::from_secs(60);
+/// The longest that changes are gathered before they are looked at.
+const GATHER: Duration = Duration::from_millis(500);
 
 /// Sends each folder below a folder as a session, once it is complete
 ///
@@ -79,7 +81,8 @@ impl Watch {
         if self.once {
             once(collector, self.quiet_period.0).await
         } else {
-            forever(collector, wake, stop).await
+            let gather = GATHER.min(self.quiet_period.0 / 2);
+            forever(collector, wake, gather, stop).await
         }
     }
 }
@@ -99,7 +102,12 @@ async fn once(mut collector: Collector, quiet: Duration) -> Outcome {
     }
 }
 
-async fn forever(mut collector: Collector, wake: Wake, stop: CancellationToken) -> Outcome {
+async fn forever(
+    mut collector: Collector,
+    wake: Wake,
+    gather: Duration,
+    stop: CancellationToken,
+) -> Outcome {
     let mut full = tokio::time::interval(FULL_LOOK);
     let mut only = None;
     loop {
@@ -109,7 +117,7 @@ async fn forever(mut collector: Collector, wake: Wake, stop: CancellationToken) 
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            changed = wake.changed() => only = Some(changed),
+            changed = wake.changed(gather) => only = Some(changed),
             () = at(next) => only = Some(collector.due()),
             _ = full.tick() => only = None,
         }

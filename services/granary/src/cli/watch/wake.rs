@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use granary_core::{Error, Result};
@@ -53,15 +54,14 @@ impl Wake {
         })
     }
 
-    /// Waits for changes; the names of the folders that changed, directly below the watched one.
-    pub(super) async fn changed(&self) -> BTreeSet<String> {
-        loop {
-            let names = std::mem::take(&mut *self.changed.names.lock());
-            if !names.is_empty() {
-                return names;
-            }
+    /// Waits for a change, and goes on to gather for a while: one write is seldom alone, and each look reads whole folders. The names of the
+    /// folders that changed, directly below the watched one. Dropped before its end, it forgets nothing.
+    pub(super) async fn changed(&self, gather: Duration) -> BTreeSet<String> {
+        while self.changed.names.lock().is_empty() {
             self.changed.news.notified().await;
         }
+        tokio::time::sleep(gather).await;
+        std::mem::take(&mut *self.changed.names.lock())
     }
 }
 
@@ -100,7 +100,33 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("one/deep")).unwrap();
         let wake = Wake::on(folder.path()).unwrap();
         std::fs::write(folder.path().join("one/deep/a"), "x").unwrap();
-        assert_eq!(wake.changed().await, BTreeSet::from(["one".to_owned()]));
+        assert_eq!(
+            wake.changed(Duration::ZERO).await,
+            BTreeSet::from(["one".to_owned()])
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_that_follow_each_other_are_one() {
+        let wake = Wake {
+            changed: Arc::default(),
+            _watcher: None,
+        };
+        let write = |path: &str| {
+            let event = Event::new(notify::EventKind::Any).add_path(path.into());
+            wake.changed.note(Path::new("/in"), Ok(event));
+        };
+        let writes = async {
+            for path in ["/in/one/a", "/in/one/b", "/in/two/a"] {
+                write(path);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let (changed, ()) = tokio::join!(wake.changed(Duration::from_millis(500)), writes);
+        assert_eq!(changed, BTreeSet::from(["one".into(), "two".into()]));
+        write("/in/three/a");
+        let next = wake.changed(Duration::from_millis(500)).await;
+        assert_eq!(next, BTreeSet::from(["three".into()]));
     }
 
     #[test]
