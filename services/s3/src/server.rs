@@ -30,6 +30,8 @@ const MAX_CONNECTIONS: usize = 512;
 /// How long a request's header may take, and how long a connection may rest between requests. Longer than the 90 s after which
 /// common clients drop idle connections themselves, so that they seldom send into one that is being closed.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a new connection may take until its first request begins.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
 /// Bytes that a connection may read ahead.
 const READ_AHEAD: usize = 256 << 10;
 /// How long requests may go on after the server was told to stop.
@@ -179,6 +181,16 @@ async fn serve(stream: TcpStream, service: Service, shutdown: CancellationToken)
         tracing::debug!(%error, "a connection went away");
         return;
     }
+    // Who opens a connection and asks for nothing does not hold its place for long.
+    let mut first = [0];
+    let heard = tokio::select! {
+        biased;
+        heard = timeout(FIRST_REQUEST, stream.peek(&mut first)) => matches!(heard, Ok(Ok(1))),
+        () = shutdown.cancelled() => false,
+    };
+    if !heard {
+        return;
+    }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -197,5 +209,36 @@ async fn serve(stream: TcpStream, service: Service, shutdown: CancellationToken)
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_connects_and_asks_for_nothing_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::open(Options {
+            root: folder.path().to_owned(),
+            access_key: "key".into(),
+            secret_key: "secret".into(),
+            buckets: Vec::new(),
+            region: "us-east-1".into(),
+        })
+        .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let start = Instant::now();
+        serve(stream, server.service(), CancellationToken::new()).await;
+        let took = start.elapsed();
+        assert!(
+            (FIRST_REQUEST..FIRST_REQUEST * 2).contains(&took),
+            "{took:?}"
+        );
     }
 }
