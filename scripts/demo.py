@@ -65,9 +65,9 @@ def tell(cli):
     found = main_job.query(cli)
     print(table([[short(a["session"]), a["path"], a["media_type"], size(a["size_bytes"])] for a in found], ["SESSION", "PATH", "MEDIA TYPE", "SIZE"]))
 
-    picture = next(a for a in found if a["media_type"] == "image/jpeg" and "thumbnail" not in a["path"])
-    main_job.label(cli, picture["name"], "eyes", "eyes-open")
-    main_job.label(cli, picture["name"], "face", "face", box=(4, 4, 16, 16))
+    picture = next(a for a in found if a["media_type"] == "image/jpeg" and not a["path"].endswith(".preview.jpg"))
+    main_job.label(cli, picture["name"], "eyes-open")
+    main_job.label(cli, picture["name"], "face", box=(4, 4, 16, 16))
     snapshot = main_job.freeze(cli)
     job = main_job.submit(cli)
     title("A job on a frozen snapshot")

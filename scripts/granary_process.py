@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,7 +63,7 @@ class Server:
         return self
 
     def kill(self):
-        """As a power cut would: no chance to tidy up."""
+        """No chance to tidy up. What was written stays in the kernel: it is no power cut."""
         self.process.kill()
         self.process.wait()
 
@@ -114,15 +113,6 @@ class Cli:
     def lines(self, *arguments, codes=(0,)):
         """The documents that a command printed, one a line."""
         return [json.loads(line) for line in self.run("--output", "json", *arguments, codes=codes).splitlines() if line.strip()]
-
-
-def wait_for(condition, what, patience=60):
-    """Asks until it is so, or fails."""
-    end = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > end:
-            raise Failed(f"waited {patience} s in vain: {what}")
-        time.sleep(0.05)
 
 
 def fail(message):

@@ -3,7 +3,6 @@
 Every step may be repeated: what is there already is left as it is.
 """
 
-import json
 from pathlib import Path
 
 from granary_process import Failed, ROOT
@@ -52,7 +51,7 @@ def query(cli, filter=FILTER, dataset="processed"):
     return cli.json("query", filter, "--dataset", dataset).get("assets", [])
 
 
-def label(cli, asset, name, text, box=None):
+def label(cli, asset, text, box=None):
     """Labels an asset, once."""
     existing = cli.json("label", "list", asset).get("labels", [])
     if any(found["class"] == text for found in existing):
@@ -123,8 +122,3 @@ def size(count):
         if count < 1024 or unit == "GiB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
-
-
-def show(document):
-    """A document, for a failure message."""
-    return json.dumps(document, indent=2)

@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use granary::serve::{Platform, Settings};
-use granary_core::{
-    id,
-    name::{DatasetName, ProjectName, SessionName},
-};
+use granary_core::name::{DatasetName, ProjectName, SessionName};
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     metadata::v1::{
@@ -193,11 +190,6 @@ impl TestNode {
                 .unwrap()
                 .expect("the stream of events ended");
         }
-    }
-
-    /// An id that nothing else has.
-    pub fn unique(prefix: &str) -> String {
-        id::new(prefix)
     }
 }
 
