@@ -1,6 +1,6 @@
 //! Jobs: submitted one by one over many connections, then claimed and completed in batches by a worker that runs nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use granary_proto::{
@@ -14,10 +14,15 @@ use granary_proto::{
     },
 };
 
-use crate::{Args, floor, load::closed_loop, report::Report, server::Server, wire::Wire};
+use crate::{
+    Args, floor,
+    load::{Until, closed_loop},
+    report::Report,
+    server::Server,
+    wire::Wire,
+};
 
 const CREATE: &str = "/granary.job.v1.JobService/CreateJob";
-
 const ENTRYPOINT: &str = "applications/bench/versions/v1/entrypoints/nothing";
 const BATCH: i32 = 100;
 
@@ -27,24 +32,17 @@ pub(crate) async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> 
     let target = args.jobs.div_ceil(args.connections);
     let wires = server.wires(args.connections).await?;
     let uri = wires.first().context("no connection")?.uri(CREATE)?;
-    let begin = Instant::now();
-    let submitted = closed_loop(wires, Duration::MAX, move |wire: Wire, connection, call| {
-        let uri = uri.clone();
-        async move {
-            anyhow::ensure!(call < target, "enough");
-            wire.call(uri, &submission(connection, call)).await
-        }
-    })
-    .await;
-    anyhow::ensure!(
-        submitted.is_err_and(|error| error.to_string() == "enough"),
-        "jobs could not be submitted"
-    );
+    let submitted = closed_loop(
+        wires,
+        Until::Calls(target),
+        move |wire: Wire, connection, call| {
+            let uri = uri.clone();
+            async move { wire.call(uri, &submission(connection, call)).await }
+        },
+    )
+    .await?;
     let count = target * args.connections;
-    report.line(
-        "jobs submitted",
-        format!("{:>10.1} /s", floor::load_rate(count, begin.elapsed())),
-    );
+    report.line("jobs submitted", format!("{:>10.1} /s", submitted.rate));
 
     let token = worker_token(&server).await?;
     let begin = Instant::now();

@@ -5,6 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// When a loop ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    /// After so much time.
+    Time(Duration),
+    /// After so many calls of each connection.
+    Calls(usize),
+}
+
 /// What a loop reached.
 #[derive(Debug)]
 pub(crate) struct Reached {
@@ -27,10 +36,10 @@ impl std::fmt::Display for Reached {
     }
 }
 
-/// Each connection calls again as soon as it has its answer, until the time is over. An error ends the measurement.
+/// Each connection calls again as soon as it has its answer, until the end. An error ends the measurement.
 pub(crate) async fn closed_loop<C, F, W>(
     connections: Vec<C>,
-    time: Duration,
+    until: Until,
     call: F,
 ) -> anyhow::Result<Reached>
 where
@@ -46,7 +55,10 @@ where
             let call = call.clone();
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
-                while begin.elapsed() < time {
+                while match until {
+                    Until::Time(time) => begin.elapsed() < time,
+                    Until::Calls(count) => latencies.len() < count,
+                } {
                     let start = Instant::now();
                     connection = call(connection, number, latencies.len()).await?;
                     latencies.push(start.elapsed());

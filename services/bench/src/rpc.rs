@@ -12,7 +12,7 @@ use tonic_health::pb::HealthCheckRequest;
 
 use crate::{
     Args,
-    load::{Reached, closed_loop},
+    load::{Reached, Until, closed_loop},
     report::Report,
     server::Server,
     wire::Wire,
@@ -24,7 +24,6 @@ const GET: &str = "/granary.metadata.v1.SessionService/GetSession";
 pub(crate) async fn run(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let server = Server::start(&["--job-slots", "0"]).await?;
     let dataset = dataset(&server, "bench").await?;
-    let time = Duration::from_secs(args.seconds);
 
     let health = HealthCheckRequest::default();
     let bare = calls(
@@ -68,9 +67,9 @@ async fn calls<M: prost::Message + 'static>(
     message: impl Fn(usize, usize) -> M + Clone + Send + 'static,
 ) -> anyhow::Result<Reached> {
     let wires = server.wires(args.connections).await?;
-    let time = Duration::from_secs(args.seconds);
+    let until = Until::Time(Duration::from_secs(args.seconds));
     let uri = wires.first().context("no connection")?.uri(method)?;
-    closed_loop(wires, time, move |wire: Wire, connection, call| {
+    closed_loop(wires, until, move |wire: Wire, connection, call| {
         let (uri, message) = (uri.clone(), message(connection, call));
         async move { wire.call(uri, &message).await }
     })

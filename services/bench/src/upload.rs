@@ -184,7 +184,7 @@ fn make(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-// Seconds, and the most memory in MiB, by GNU time's way: the kernel's own account of ended children.
+// Seconds, and the most memory in MiB that the kernel reported while it ran, asked every 20 ms.
 fn timed(command: &mut Command) -> anyhow::Result<(f64, f64)> {
     let begin = Instant::now();
     let mut child = command

@@ -60,6 +60,13 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         tasks.spawn_for_callers(name, async move {
             let mut calls = Vec::with_capacity(limits.batch);
             while waiting.recv_many(&mut calls, limits.batch).await > 0 {
+                // Whoever is just about to call comes along: under load this makes batches larger, and a lone call does not feel it.
+                tokio::task::yield_now().await;
+                while calls.len() < limits.batch
+                    && let Ok(call) = waiting.try_recv()
+                {
+                    calls.push(call);
+                }
                 let (items, callers): (Vec<_>, Vec<_>) = calls.drain(..).unzip();
                 // A defect that one batch meets must not take the batcher from all later ones.
                 let done = match catch_unwind(AssertUnwindSafe(|| work(items))) {
