@@ -12,6 +12,7 @@ use granary_core::{
     Error, Result,
     layout::{Layout, split_uri},
 };
+use http::StatusCode;
 use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use url::Url;
 
@@ -182,49 +183,21 @@ impl ObjectReader {
         key: &str,
         range: Option<Range<u64>>,
     ) -> Result<Option<reqwest::Response>> {
-        if !self
-            .config
-            .layout
-            .buckets()
-            .iter()
-            .any(|known| known == bucket)
-        {
-            return Err(Error::not_found(format!("bucket {bucket}")));
-        }
-        let endpoint = self.config.endpoint.clone();
-        let store = Bucket::new(
-            endpoint,
-            UrlStyle::Path,
-            bucket.to_owned(),
-            self.config.region.clone(),
-        )
-        .map_err(|error| Error::internal("reading an object", error))?;
+        let bucket = self.bucket(bucket)?;
         let mut tries = 0;
         loop {
-            let url = store.get_object(Some(&self.keys), key).sign(SIGNED_FOR);
+            let url = bucket.get_object(Some(&self.keys), key).sign(SIGNED_FOR);
             let mut call = self.http.get(url);
             if let Some(range) = &range {
-                call = call.header(
-                    http::header::RANGE,
-                    format!("bytes={}-{}", range.start, range.end.saturating_sub(1)),
-                );
+                let last = range.end.saturating_sub(1);
+                call = call.header(http::header::RANGE, format!("bytes={}-{last}", range.start));
             }
             let failure = match call.send().await {
-                Ok(found) if found.status().is_success() => return Ok(Some(found)),
-                Ok(found) if found.status() == http::StatusCode::RANGE_NOT_SATISFIABLE => {
+                Ok(found) if found.status() == StatusCode::RANGE_NOT_SATISFIABLE => {
                     return Ok(None);
                 }
-                Ok(found) if found.status() == http::StatusCode::NOT_FOUND => {
-                    return Err(Error::not_found(uri));
-                }
-                Ok(found) => {
-                    let (status, code) = (found.status(), error_code(found).await);
-                    let failure = answer::refused("read an object", status, &code);
-                    if !answer::is_passing(status, &code) {
-                        return Err(failure);
-                    }
-                    failure
-                }
+                Ok(found) if found.status().is_success() => return Ok(Some(found)),
+                Ok(found) => refused(uri, found).await?,
                 Err(error) => away(uri, error),
             };
             tries += 1;
@@ -233,6 +206,16 @@ impl ObjectReader {
             }
             tokio::time::sleep(PAUSE * tries).await;
         }
+    }
+
+    fn bucket(&self, name: &str) -> Result<Bucket> {
+        let buckets = self.config.layout.buckets();
+        if !buckets.iter().any(|known| known == name) {
+            return Err(Error::not_found(format!("bucket {name}")));
+        }
+        let (endpoint, region) = (self.config.endpoint.clone(), self.config.region.clone());
+        Bucket::new(endpoint, UrlStyle::Path, name.to_owned(), region)
+            .map_err(|error| Error::internal("reading an object", error))
     }
 }
 
@@ -248,7 +231,12 @@ fn away(uri: &str, error: reqwest::Error) -> Error {
     Error::unavailable(AWAY, format!("reading {uri}: {}", error.without_url()))
 }
 
-async fn error_code(mut answer: reqwest::Response) -> String {
+/// The error of an answer that passes by itself; any other is the outcome.
+async fn refused(uri: &str, mut answer: reqwest::Response) -> Result<Error> {
+    let status = answer.status();
+    if status == StatusCode::NOT_FOUND {
+        return Err(Error::not_found(uri));
+    }
     let mut body = Vec::new();
     while let Ok(Some(piece)) = answer.chunk().await {
         body.extend_from_slice(&piece);
@@ -256,7 +244,13 @@ async fn error_code(mut answer: reqwest::Response) -> String {
             break;
         }
     }
-    answer::error_code(&body).unwrap_or_default()
+    let code = answer::error_code(&body).unwrap_or_default();
+    let failure = answer::refused("read an object", status, &code);
+    if answer::is_passing(status, &code) {
+        Ok(failure)
+    } else {
+        Err(failure)
+    }
 }
 
 async fn blocking(

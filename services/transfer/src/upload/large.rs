@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     hash::{Hashed, Origin, PIECE, read_at},
-    http::{self, Outcome},
+    http::Outcome,
     local::{self, Stamp, blocking},
     retry::{self, Attempts},
 };
@@ -169,19 +169,8 @@ impl Run<'_> {
         let mut attempts = Attempts::new(self.options.patience);
         loop {
             let changed = Arc::new(AtomicBool::new(false));
-            let outcome = {
-                let _slot = self
-                    .slots
-                    .acquire()
-                    .await
-                    .map_err(|error| Error::internal("waiting to send", error))?;
-                http::put(
-                    self.client,
-                    &put,
-                    body(reader.clone(), part, changed.clone()),
-                )
-                .await
-            };
+            let bytes = body(reader.clone(), part, changed.clone());
+            let outcome = self.put(&put, bytes).await?;
             if changed.load(Ordering::Acquire) {
                 return Err(Error::precondition(
                     "the file",

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use granary_core::{Error, Result};
 use granary_proto::storage::v1::{SignedRequest, Upload, UploadState};
+use reqwest::Body;
 
 use super::{
     named,
@@ -27,6 +28,20 @@ impl Run<'_> {
         sent.map_err(|error| named(&file.file.item.path, error))
     }
 
+    /// Makes a signed request when it is its turn.
+    pub(super) async fn put(
+        &self,
+        signed: &SignedRequest,
+        body: impl Into<Body>,
+    ) -> Result<Outcome> {
+        let _slot = self
+            .slots
+            .acquire()
+            .await
+            .map_err(|error| Error::internal("waiting to send", error))?;
+        Ok(http::put(self.client, signed, body).await)
+    }
+
     pub(super) fn already_there(&self, file: &Prepared) -> Option<Sent> {
         self.count_skipped(file.file.size);
         self.count_file(&file.file.item.path);
@@ -42,14 +57,7 @@ impl Run<'_> {
         let mut attempts = Attempts::new(self.options.patience);
         let mut put = signed(upload)?;
         loop {
-            let outcome = {
-                let _slot = self
-                    .slots
-                    .acquire()
-                    .await
-                    .map_err(|error| Error::internal("waiting to send", error))?;
-                http::put(self.client, &put, bytes.clone()).await
-            };
+            let outcome = self.put(&put, bytes.clone()).await?;
             let reason = match outcome {
                 Outcome::Stored => {
                     self.count_sent(file.file.size);
