@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use granary_core::{
     Error, Result,
+    job::OUTPUT_KINDS,
     name::{JobName, SessionName, quote},
 };
 use granary_proto::job::v1::{FailureClass, JobFinish};
@@ -20,7 +21,6 @@ use crate::{
 };
 
 const MAX_MESSAGE: usize = 4096;
-const KINDS: [&str; 3] = ["output", "artifact", "log"];
 
 /// The end of one attempt.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Finish {
 fn check_outputs(job: &JobName, outputs: &BTreeMap<String, String>) -> Result<()> {
     for (kind, session) in outputs {
         let field = format!("outputs.{kind}");
-        if !KINDS.contains(&kind.as_str()) {
+        if !OUTPUT_KINDS.contains(&kind.as_str()) {
             return Err(Error::invalid(field, "expected output, artifact or log"));
         }
         let name = SessionName::parse(session).map_err(|error| error.within(&field))?;
