@@ -94,10 +94,10 @@ def where(server):
 
 Try, in another terminal:
 
-  export GRANARY_DATA_DIR={server.data_dir}
+  export GRANARY_DATA_DIR={server.data_dir} GRANARY_ENDPOINT={server.endpoint}
   {granary} session list --dataset recordings
   {granary} job logs {main_job.JOB}
-  {granary} download --session job-outputs/{main_job.JOB}-1 --to results
+  {granary} download --session job-outputs/{main_job.JOB}-1 --to target/results
 """, flush=True)
 
 

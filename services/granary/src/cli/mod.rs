@@ -43,10 +43,9 @@ const NO_CALLERS: [&str; 2] = ["serve", "completion"];
 const OF_CALLERS: [&str; 4] = ["endpoint", "project", "token", "output"];
 
 const SETTINGS: &str = "\
-Settings: flags win over environment variables, and those over the file of --config. The file is TOML,
-such as `endpoint = \"http://lab:7070\"`, with any of endpoint, project and token for commands that call a
-server; listen, s3_listen, database_url, object_store, job_slots and log_format for `granary serve`;
-data_dir and log for both.";
+Flags win over environment variables, and those over the file of --config. The file is TOML, such as \
+`endpoint = \"http://lab:7070\"`, with any of: endpoint, project and token for commands that call a server; listen, s3_listen, \
+database_url, object_store, job_slots and log_format for `granary serve`; data_dir and log for both.";
 
 /// Granary keeps recordings and images safe, checks and prepares what is new, answers queries, and runs jobs on it.
 ///
