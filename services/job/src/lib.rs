@@ -70,6 +70,7 @@ pub(crate) struct Inner {
 const CALLS: Limits = Limits {
     batch: 16,
     queue: 4096,
+    parallel: 1,
 };
 
 impl Options {

@@ -18,6 +18,7 @@ type Work = Box<dyn for<'u> FnOnce(&'u Unit) -> BoxFuture<'u, Result<Outcome>> +
 const LIMITS: Limits = Limits {
     batch: 64,
     queue: 4096,
+    parallel: 1,
 };
 
 /// Takes small writes.

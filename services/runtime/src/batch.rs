@@ -5,9 +5,10 @@
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
+    thread,
 };
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use granary_core::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,6 +21,17 @@ pub struct Limits {
     pub batch: usize,
     /// The most calls that wait; more fail at once with [`Error::Exhausted`].
     pub queue: usize,
+    /// The most batches that are worked on at the same time. More than one is for work that only reads: batches may overtake each other.
+    pub parallel: usize,
+}
+
+impl Limits {
+    /// For reading: a second batch starts while the first one is at the database, so that neither side waits for the other.
+    pub const READS: Self = Self {
+        batch: 256,
+        queue: 4096,
+        parallel: 2,
+    };
 }
 
 impl Default for Limits {
@@ -27,6 +39,7 @@ impl Default for Limits {
         Self {
             batch: 256,
             queue: 4096,
+            parallel: 1,
         }
     }
 }
@@ -59,7 +72,16 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         let (queue, mut waiting) = mpsc::channel::<Waiting<I, O>>(limits.queue);
         tasks.spawn_for_callers(name, async move {
             let mut calls = Vec::with_capacity(limits.batch);
-            while waiting.recv_many(&mut calls, limits.batch).await > 0 {
+            let mut working = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    Some(()) = working.next() => continue,
+                    received = waiting.recv_many(&mut calls, limits.batch), if working.len() < limits.parallel => {
+                        if received == 0 {
+                            break;
+                        }
+                    }
+                }
                 // Whoever is just about to call comes along: under load this makes batches larger, and a lone call does not feel it.
                 tokio::task::yield_now().await;
                 while calls.len() < limits.batch
@@ -68,13 +90,10 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
                     calls.push(call);
                 }
                 let (items, callers): (Vec<_>, Vec<_>) = calls.drain(..).unzip();
-                // A defect that one batch meets must not take the batcher from all later ones.
-                let done = match catch_unwind(AssertUnwindSafe(|| work(items))) {
-                    Ok(done) => AssertUnwindSafe(done).catch_unwind().await,
-                    Err(panic) => Err(panic),
-                };
-                answer(callers, done.unwrap_or_else(|_| Err(panicked(name))));
+                let begun = catch_unwind(AssertUnwindSafe(|| work(items)));
+                working.push(async move { answer(callers, end(name, begun).await) });
             }
+            while working.next().await.is_some() {}
         });
         Self { queue, name }
     }
@@ -93,6 +112,18 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
             })?;
         answer.await.unwrap_or_else(|_| Err(stopped(self.name)))
     }
+}
+
+/// The end of a batch. A defect that one batch meets must not take the batcher from all later ones.
+async fn end<O>(
+    name: &'static str,
+    begun: thread::Result<impl Future<Output = Result<Vec<Result<O>>>>>,
+) -> Result<Vec<Result<O>>> {
+    let done = match begun {
+        Ok(work) => AssertUnwindSafe(work).catch_unwind().await,
+        Err(panic) => Err(panic),
+    };
+    done.unwrap_or_else(|_| Err(panicked(name)))
 }
 
 fn answer<O>(callers: Vec<oneshot::Sender<Result<O>>>, results: Result<Vec<Result<O>>>) {
@@ -168,6 +199,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn readers_do_not_wait_for_the_batch_before() {
+        let tasks = Tasks::new();
+        let (first, held) = oneshot::channel::<()>();
+        let held = parking_lot::Mutex::new(Some(held));
+        let batcher: Batcher<u32, u32> =
+            Batcher::start(&tasks, "test", Limits::READS, move |items: Vec<u32>| {
+                let held = held.lock().take();
+                async move {
+                    if let Some(held) = held {
+                        let _ = held.await;
+                    }
+                    Ok(items.into_iter().map(Ok).collect())
+                }
+            });
+        let slow = batcher.call(1);
+        tokio::pin!(slow);
+        assert!(futures::poll!(&mut slow).is_pending());
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert_eq!(batcher.call(2).await.unwrap(), 2);
+        assert!(futures::poll!(&mut slow).is_pending());
+        drop(first);
+        assert_eq!(slow.await.unwrap(), 1);
+    }
+
+    #[tokio::test]
     async fn a_failed_batch_fails_each_call() {
         let tasks = Tasks::new();
         let batcher: Batcher<u32, u32> =
@@ -200,11 +257,19 @@ mod tests {
     async fn a_full_queue_refuses_at_once() {
         let tasks = Tasks::new();
         let (began, mut working) = mpsc::channel(1);
-        let batcher: Batcher<u32, u32> =
-            Batcher::start(&tasks, "test", Limits { batch: 1, queue: 1 }, move |_| {
+        let batcher: Batcher<u32, u32> = Batcher::start(
+            &tasks,
+            "test",
+            Limits {
+                batch: 1,
+                queue: 1,
+                parallel: 1,
+            },
+            move |_| {
                 began.try_send(()).unwrap();
                 futures::future::pending()
-            });
+            },
+        );
         let (worked_on, waits, refused) = (batcher.call(1), batcher.call(2), batcher.call(3));
         tokio::pin!(worked_on, waits, refused);
         assert!(futures::poll!(&mut worked_on).is_pending());

@@ -14,14 +14,14 @@ use tonic::{
 use tower::{Layer as _, ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
 };
 
 use crate::{
     auth::AuthLayer,
     link::Served,
     preface::Greeted,
-    spanned::{REQUEST_ID, Spanned},
+    spanned::{NewId, REQUEST_ID, Spanned},
 };
 
 /// Puts the token check in front of services, so that they can be called in this process.
@@ -65,7 +65,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<()> {
     let layers = ServiceBuilder::new()
-        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer_fn(Spanned)
         .layer(CatchPanicLayer::custom(panicked))

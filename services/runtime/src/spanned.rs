@@ -2,12 +2,26 @@
 
 use std::task::{Context, Poll};
 
-use http::{HeaderName, Request};
+use http::{HeaderName, HeaderValue, Request};
 use tower::Service;
+use tower_http::request_id::{MakeRequestId, RequestId};
 use tracing::{Instrument as _, Span, instrument::Instrumented};
 
 /// The header that tells calls apart.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives a call an id of its own, unless it came with one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewId;
+
+impl MakeRequestId for NewId {
+    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
+        let mut id = HeaderValue::try_from(granary_core::id::new("")).ok()?;
+        // It never comes again: not worth a place in the connection's table of headers, which others would lose.
+        id.set_sensitive(true);
+        Some(RequestId::new(id))
+    }
+}
 
 /// Has each call in a span with its path and its request id. Nothing is made of them unless debug output is asked for.
 #[derive(Clone, Debug)]

@@ -18,7 +18,8 @@ const LIBRARIES: &str = "sqlx::pool=error";
 
 /// Starts logging. `filter` is a level such as `info`, or directives such as `info,granary_job=debug`. A second call changes nothing.
 pub fn init(filter: &str, format: Format) -> Result<(), String> {
-    let filter = EnvFilter::try_new(format!("{LIBRARIES},{filter}")).map_err(|error| format!("log: {error}"))?;
+    let filter = EnvFilter::try_new(format!("{LIBRARIES},{filter}"))
+        .map_err(|error| format!("log: {error}"))?;
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(true);
     let registry = tracing_subscriber::registry().with(filter);
     let _ = match format {

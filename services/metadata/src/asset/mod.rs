@@ -32,6 +32,7 @@ use crate::{
 const WRITES: Limits = Limits {
     batch: 16,
     queue: 1024,
+    parallel: 1,
 };
 
 /// What can be done with assets.
@@ -48,7 +49,7 @@ impl Assets {
         let (reading, adding, updating) = (context.clone(), context.clone(), context.clone());
         Self {
             context: context.clone(),
-            reads: Batcher::start(tasks, "read assets", Limits::default(), move |names| {
+            reads: Batcher::start(tasks, "read assets", Limits::READS, move |names| {
                 read(reading.clone(), names)
             }),
             registrations: Batcher::start(tasks, "register assets", WRITES, move |new| {

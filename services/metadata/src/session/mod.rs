@@ -44,7 +44,7 @@ impl Sessions {
             openings: Batcher::start(tasks, "open sessions", Limits::default(), move |new| {
                 create::open(opening.clone(), new)
             }),
-            reads: Batcher::start(tasks, "read sessions", Limits::default(), move |names| {
+            reads: Batcher::start(tasks, "read sessions", Limits::READS, move |names| {
                 read(reading.clone(), names)
             }),
         }

@@ -114,6 +114,7 @@ pub(crate) async fn start(tasks: &Tasks, parts: Parts) -> Result<Arc<Engine>> {
         Limits {
             batch: 32,
             queue: 1024,
+            parallel: 1,
         },
         move |batch| {
             let (db, now) = (writes.clone(), to_micros(now.0.now()));

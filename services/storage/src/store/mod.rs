@@ -35,6 +35,7 @@ pub(crate) struct Store {
 const LIMITS: Limits = Limits {
     batch: 16,
     queue: 1024,
+    parallel: 1,
 };
 
 impl Store {
