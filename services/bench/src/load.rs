@@ -15,7 +15,7 @@ pub(crate) enum Until {
 }
 
 /// What a loop reached.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Reached {
     /// Calls a second.
     pub rate: f64,

@@ -39,7 +39,7 @@ struct Args {
     /// How many seconds each closed loop of calls runs.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// How many rounds of uploads are compared.
+    /// How many rounds calls and uploads are measured in; the one in the middle counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
 }

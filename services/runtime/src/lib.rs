@@ -19,5 +19,5 @@ pub use link::Link;
 
 /// Installs the one TLS provider of the process; the first call counts, later ones do nothing.
 pub fn install_tls() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

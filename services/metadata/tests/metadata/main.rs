@@ -15,6 +15,7 @@ mod filters;
 mod hostile;
 mod labels;
 mod paging;
+mod paths;
 mod sessions;
 mod snapshots;
 mod tokens;
