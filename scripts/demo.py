@@ -51,7 +51,7 @@ def tell(cli):
 
     title("Sessions")
     rows = [
-        [short(s["name"]), s["state"].removeprefix("SESSION_STATE_").lower(), s["asset_count"], s.get("ready_count", 0),
+        [short(s["name"]), s["state"].removeprefix("SESSION_STATE_"), s["asset_count"], s.get("ready_count", 0),
          s.get("rejected_count", 0), size(s["size_bytes"])]
         for s in sessions
     ]
@@ -73,7 +73,7 @@ def tell(cli):
     title("A job on a frozen snapshot")
     attempts = job.get("attempts", [])
     rows = [[
-        short(job["name"]) or job["name"].split("/")[-1], job["state"].removeprefix("JOB_STATE_").lower(),
+        short(job["name"]) or job["name"].split("/")[-1], job["state"].removeprefix("JOB_STATE_"),
         f"{snapshot['asset_count']} assets, {snapshot.get('label_count', 0)} labels", len(attempts),
         size(attempts[-1].get("peak_memory_bytes", 0)) if attempts else "",
     ]]

@@ -116,9 +116,9 @@ def table(rows, header):
 
 
 def size(count):
-    """Bytes for people."""
+    """Bytes for people, as the command writes them."""
     count = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
+        count /= 1000
