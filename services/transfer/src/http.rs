@@ -38,6 +38,8 @@ pub(crate) enum Outcome {
     Unsigned(String),
     /// The bytes that arrived are not those that were signed.
     Damaged,
+    /// No whole answer came: it may have arrived or not.
+    Unknown(String),
     /// It may work later.
     Later(String),
     /// It will not work.
@@ -52,7 +54,8 @@ pub(crate) async fn put(client: &Client, signed: &SignedRequest, body: impl Into
     }
     match request.send().await {
         Ok(response) => outcome(response).await,
-        Err(error) => Outcome::Later(unreachable(error)),
+        Err(error) if error.is_connect() => Outcome::Later(unreachable(error)),
+        Err(error) => Outcome::Unknown(unreachable(error)),
     }
 }
 

@@ -96,6 +96,20 @@ async fn passing_failures_of_the_store_are_outlived() {
 }
 
 #[tokio::test]
+async fn a_file_whose_answer_is_lost_is_not_sent_again() {
+    each(async |world: World| {
+        let session = world.open("s").await;
+        let bytes = noise(3 * MIB, 3);
+        world.front.next("PUT", "/a", Fault::LoseAnswer);
+        let uploaded = world.send(&session, vec![world.file("a", &bytes)]).await;
+        assert_eq!((uploaded.files, world.front.count("PUT", "/a")), (1, 1));
+        let asset = world.asset(&session, "a").await;
+        assert_eq!(asset.state(), AssetState::Uploaded);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_download_that_goes_on_outlives_any_number_of_urls() {
     let world = World::embedded().await;
     let session = world.open("s").await;

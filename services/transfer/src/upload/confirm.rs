@@ -52,7 +52,8 @@ impl Run<'_> {
         Ok(lost)
     }
 
-    async fn complete(&self, files: &[(File, String)]) -> Result<Vec<CompleteUploadResult>> {
+    /// Has the store confirm files, each with its own result.
+    pub(super) async fn complete(&self, files: &[(File, String)]) -> Result<Vec<CompleteUploadResult>> {
         let requests = files
             .iter()
             .map(|(_, name)| CompleteUploadRequest { name: name.clone() })

@@ -196,7 +196,7 @@ impl Run<'_> {
                 }
                 Outcome::Refused(error) => return Err(error.into()),
                 Outcome::Damaged => "the bytes were damaged on their way".to_owned(),
-                Outcome::Later(reason) => reason,
+                Outcome::Unknown(reason) | Outcome::Later(reason) => reason,
             };
             if !attempts.wait().await {
                 return Err(unreachable(&reason).into());

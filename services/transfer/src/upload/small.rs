@@ -48,6 +48,13 @@ impl Run<'_> {
         None
     }
 
+    // A store that refuses a second write may close the connection while the bytes are still on their way, and its answer is lost each time.
+    async fn has_arrived(&self, file: &Prepared, upload: &Upload) -> Result<bool> {
+        let sent = [(file.file.clone(), upload.name.clone())];
+        let results = self.complete(&sent).await?;
+        Ok(results.iter().all(|result| result.error.is_none()))
+    }
+
     async fn send_whole(
         &self,
         file: &Prepared,
@@ -80,7 +87,10 @@ impl Run<'_> {
                 }
                 Outcome::Refused(error) => return Err(error),
                 Outcome::Damaged => "the bytes were damaged on their way".to_owned(),
-                Outcome::Later(reason) => reason,
+                Outcome::Unknown(_) if self.has_arrived(file, upload).await? => {
+                    return Ok(self.already_there(file));
+                }
+                Outcome::Unknown(reason) | Outcome::Later(reason) => reason,
             };
             tracing::debug!(path = file.file.item.path, reason, "sending failed");
             if !attempts.wait().await {
