@@ -53,7 +53,10 @@ impl Run<'_> {
     }
 
     /// Has the store confirm files, each with its own result.
-    pub(super) async fn complete(&self, files: &[(File, String)]) -> Result<Vec<CompleteUploadResult>> {
+    pub(super) async fn complete(
+        &self,
+        files: &[(File, String)],
+    ) -> Result<Vec<CompleteUploadResult>> {
         let requests = files
             .iter()
             .map(|(_, name)| CompleteUploadRequest { name: name.clone() })
