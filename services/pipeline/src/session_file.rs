@@ -24,7 +24,9 @@ impl SessionFile {
         let uri = format!("{}{}", session.uri, session.metadata_path);
         let most = sidecar::MAX_BYTES as u64 + 1;
         Ok(Self(Some(match objects.read_start(&uri, most).await {
-            Ok(bytes) => sidecar::parse(&bytes).map_err(|error| error.to_string()),
+            Ok(bytes) => {
+                sidecar::parse(&session.metadata_path, &bytes).map_err(|error| error.to_string())
+            }
             Err(Error::NotFound { .. }) => Err(format!(
                 "the metadata file {} is missing",
                 granary_core::name::quote(&session.metadata_path)
@@ -48,7 +50,7 @@ impl SessionFile {
     #[cfg(test)]
     pub(crate) fn parsed(text: &str) -> Self {
         Self(Some(
-            sidecar::parse(text.as_bytes()).map_err(|error| error.to_string()),
+            sidecar::parse("metadata.txt", text.as_bytes()).map_err(|error| error.to_string()),
         ))
     }
 }

@@ -4,6 +4,19 @@ use super::Format;
 use super::error::{Problem, SidecarError};
 use super::lines::{is_comment, section, split_pair};
 
+/// The one format that a name says, if it says one.
+pub(super) fn named(path: &str) -> Option<&'static [Format]> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let (_, extension) = name.rsplit_once('.')?;
+    match extension.to_ascii_lowercase().as_str() {
+        "json" => Some(&[Format::Json]),
+        "yaml" | "yml" => Some(&[Format::Yaml]),
+        "toml" => Some(&[Format::Toml]),
+        "ini" | "cfg" => Some(&[Format::Ini]),
+        _ => None,
+    }
+}
+
 /// The formats that the text may be in, the likeliest first; the first that reads it is taken.
 ///
 /// Plain `key: value` and `key = value` lines are valid or nearly valid in several formats: they are read as lines

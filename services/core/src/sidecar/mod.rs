@@ -1,6 +1,7 @@
 //! The metadata file of a session: one text file, read into typed attributes and the list of the session's files.
 //!
-//! The format is told by the content, not by the name: `key: value` or `key = value` lines, JSON, YAML, TOML, INI.
+//! The name tells the format, where it names one (`.json`, `.yaml`, `.yml`, `.toml`, `.ini`, `.cfg`), and else the content:
+//! `key: value` or `key = value` lines, JSON, YAML, TOML, INI.
 //! The same line means the same in all of them:
 //!
 //! - Unquoted text is typed by [`Value::infer`]: numbers, `true` and `false`, RFC 3339 timestamps with a zone, else
@@ -100,14 +101,17 @@ pub fn check_size(bytes: u64) -> Result<(), SidecarError> {
     Ok(())
 }
 
-/// Reads a metadata file: UTF-8, or UTF-16 with a byte order mark.
+/// Reads a metadata file by its path or name: UTF-8, or UTF-16 with a byte order mark.
 ///
 /// # Errors
-/// Says the line and what to do; each [`Problem`] is distinct. Time and memory are bounded by the size of the input.
-pub fn parse(bytes: &[u8]) -> Result<Metadata, SidecarError> {
+/// Says the line and what to do; each [`Problem`] is distinct. A file whose name says a format must be of it. Time and memory are bounded by
+/// the size of the input.
+pub fn parse(path: &str, bytes: &[u8]) -> Result<Metadata, SidecarError> {
     check_size(bytes.len() as u64)?;
     let text = decode::decode(bytes)?;
-    let candidates = detect::candidates(&text)?;
+    // Told first in any case: what says nothing, or is no mapping, is named the same way in every format.
+    let likely = detect::candidates(&text)?;
+    let candidates = detect::named(path).unwrap_or(likely);
     let mut failure: Option<SidecarError> = None;
     for format in candidates {
         let error = match parse_as(&text, *format) {

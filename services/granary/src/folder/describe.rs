@@ -92,7 +92,7 @@ fn read(file: &LocalFile) -> Result<Metadata, Problem> {
         .take(sidecar::MAX_BYTES as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    sidecar::parse(&bytes).map_err(wrong)
+    sidecar::parse(&file.path, &bytes).map_err(wrong)
 }
 
 fn missing(files: &[LocalFile], metadata: &Metadata, metadata_path: &str) -> Vec<String> {

@@ -81,6 +81,41 @@ fn the_same_line_means_the_same_in_every_format() {
 }
 
 #[test]
+fn a_name_that_says_a_format_is_believed() {
+    let parse = |name: &str, text: &str| super::super::parse(name, text.as_bytes());
+    for (name, text, format) in [
+        ("metadata.yaml", "a: 1", Yaml),
+        ("day/META.YML", "{\"a\": 1}", Yaml),
+        ("metadata.toml", "a = 1", Toml),
+        ("metadata.json", "{\"a\": 1}", Json),
+        ("session.ini", "a = 1", Ini),
+        ("session.cfg", "[s]\na = X2", Ini),
+        ("metadata.txt", "{\"a\": 1}", Json),
+        ("day.json/metadata", "a: 1", KeyValue),
+        ("x.meta", "a: 1", KeyValue),
+    ] {
+        assert_eq!(parse(name, text).unwrap().format, format, "{name}");
+    }
+    for (name, text, said) in [
+        ("metadata.yaml", "a: [1\nb: 2", "line 2: not valid YAML: "),
+        ("metadata.yml", "a: 1\nb = 2", "line 3: not valid YAML: "),
+        ("metadata.toml", "a = 1\nb = X2", "line 2: not valid TOML: "),
+        ("metadata.toml", "a: 1", "line 1: not valid TOML: "),
+        ("metadata.json", "a: 1", "line 1: not valid JSON: "),
+        ("metadata.json", "[1]", "line 1: metadata is a list: "),
+        (
+            "session.ini",
+            "[s]\na",
+            "line 2: no \":\" or \"=\" between ",
+        ),
+        ("metadata.yaml", "# nothing", "metadata file says nothing: "),
+    ] {
+        let error = parse(name, text).unwrap_err().to_string();
+        assert!(error.starts_with(said), "{name}: {error}");
+    }
+}
+
+#[test]
 fn the_format_is_told_by_the_content() {
     for (text, format) in [
         ("a: 1", KeyValue),
@@ -268,7 +303,7 @@ fn encodings_with_a_mark_are_read() {
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    let metadata = super::super::parse(&utf16).unwrap();
+    let metadata = super::super::parse("metadata.txt", &utf16).unwrap();
     assert_eq!(shown(&metadata), ["n:age=40", "t:name=René"]);
     assert_reads("\u{feff}{\"a\": 1}", Json, &["n:a=1"], None);
 }

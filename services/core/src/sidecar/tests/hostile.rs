@@ -51,7 +51,7 @@ fn full_files_of_one_repeated_piece_take_little_time() {
             text.push_str(piece);
         }
         let started = Instant::now();
-        let outcome = parse(text.as_bytes());
+        let outcome = parse("metadata.txt", text.as_bytes());
         let took = started.elapsed();
         assert!(
             took < PATIENCE,
@@ -77,7 +77,7 @@ fn long_dotted_keys_do_not_exhaust_the_stack() {
     }
     // Dots in a text are no nesting.
     let dots = format!("[s]\na = \"{}\"", ".".repeat(1000));
-    assert!(parse(dots.as_bytes()).is_ok());
+    assert!(parse("metadata.txt", dots.as_bytes()).is_ok());
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn no_input_panics() {
             }
         }
         let lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).count();
-        match parse(&bytes) {
+        match parse("metadata.txt", &bytes) {
             Ok(_) => accepted += 1,
             Err(error) => assert!(
                 error

@@ -7,11 +7,11 @@ use super::{Format, Metadata, SidecarError, parse};
 use crate::value::Value;
 
 fn read(text: &str) -> Metadata {
-    parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    parse("metadata.txt", text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 fn error(text: &str) -> SidecarError {
-    match parse(text.as_bytes()) {
+    match parse("metadata", text.as_bytes()) {
         Ok(metadata) => panic!("{text:?} was read as {metadata:?}"),
         Err(error) => error,
     }

@@ -203,11 +203,13 @@ fn keys_are_limited_with_their_parents() {
 #[test]
 fn bytes_that_are_no_text_are_refused() {
     assert_eq!(
-        parse(b"a: 1\nname: Ren\xe9").unwrap_err().to_string(),
+        parse("metadata.txt", b"a: 1\nname: Ren\xe9")
+            .unwrap_err()
+            .to_string(),
         "line 2: byte 10 of the line (0xe9) is not UTF-8: save the file as UTF-8"
     );
     assert_eq!(
-        parse(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+        parse("metadata.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
             .unwrap_err()
             .to_string(),
         "metadata file is binary, not text (NUL at byte 8): name the text file that describes the session"
