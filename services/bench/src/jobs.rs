@@ -150,7 +150,7 @@ async fn catalog(server: &Server) -> anyhow::Result<()> {
     };
     let request = ApplyCatalogRequest {
         entrypoints: vec![entrypoint],
-        validate_only: false,
+        ..ApplyCatalogRequest::default()
     };
     ApplicationServiceClient::new(server.connect().await?)
         .apply_catalog(request)

@@ -69,29 +69,37 @@ fn one(name: &EntrypointName, entry: &Json) -> Result<Entrypoint> {
     let mut fields = object("", entry, "fields")?.clone();
     let mut violations = Violations::default();
     known("", &fields, &FIELDS, &mut violations);
-    violations.finish()?;
-    let resources = match (fields.remove("resources"), fields.remove("aws_resources")) {
-        (Some(_), Some(_)) => {
-            return Err(Error::invalid(
-                "",
-                "\"resources\" and \"aws_resources\" exclude each other",
-            ));
-        }
-        (Some(Json::Null), None) | (None, Some(Json::Null) | None) => None,
-        (Some(own), None) => Some(resources(&own).map_err(|error| error.within("resources"))?),
-        (None, Some(decode)) => {
-            Some(aws_resources(&decode).map_err(|error| error.within("aws_resources"))?)
-        }
-    };
-    if let Some(resources) = resources {
+    // What is wrong is said once and left out, so that the rest is looked at too.
+    fields.retain(|name, _| FIELDS.contains(&name.as_str()));
+    if let Some(Some(resources)) = violations.check(limits(&mut fields))? {
         fields.insert("resources".into(), resources);
     }
     if let Some(Json::Object(parameters)) = fields.get_mut("parameters") {
-        typed_defaults(parameters)?;
+        typed_defaults(parameters, &mut violations);
     }
-    let mut entrypoint: Entrypoint = yaml::message(Json::Object(fields))?;
-    entrypoint.name = name.to_string();
-    Ok(entrypoint)
+    let made = violations.check(yaml::message::<Entrypoint>(Json::Object(fields)))?;
+    violations.finish()?;
+    Ok(Entrypoint {
+        name: name.to_string(),
+        ..made.unwrap_or_default()
+    })
+}
+
+// Takes the limits out of the fields, in whichever form they are written.
+fn limits(fields: &mut Object) -> Result<Option<Json>> {
+    match (fields.remove("resources"), fields.remove("aws_resources")) {
+        (Some(_), Some(_)) => Err(Error::invalid(
+            "",
+            "\"resources\" and \"aws_resources\" exclude each other",
+        )),
+        (Some(Json::Null), None) | (None, Some(Json::Null) | None) => Ok(None),
+        (Some(own), None) => resources(&own)
+            .map(Some)
+            .map_err(|error| error.within("resources")),
+        (None, Some(decode)) => aws_resources(&decode)
+            .map(Some)
+            .map_err(|error| error.within("aws_resources")),
+    }
 }
 
 fn known(path: &str, fields: &Object, names: &[&str], violations: &mut Violations) {
@@ -207,30 +215,30 @@ fn aws_resources(json: &Json) -> Result<Json> {
 }
 
 // `default: 1` stands for the typed value `default: { number: 1 }`.
-fn typed_defaults(parameters: &mut Object) -> Result<()> {
+fn typed_defaults(parameters: &mut Object, violations: &mut Violations) {
     for (name, parameter) in parameters {
         let Some(default) = parameter.get_mut("default") else {
             continue;
         };
-        let kind = match default {
+        let kind = match &*default {
             Json::Number(_) => "number",
             Json::String(_) => "text",
             Json::Bool(_) => "boolean",
             Json::Null => continue,
             other => {
-                let path = format!("parameters.{name}.default");
-                return Err(Error::invalid(
-                    path,
+                violations.add(
+                    format!("parameters.{name}.default"),
                     format!(
                         "expected a number, text, true or false, got {}",
                         found(other)
                     ),
-                ));
+                );
+                *default = Json::Null;
+                continue;
             }
         };
         *default = json!({ kind: default.take() });
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -280,12 +288,15 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_place_and_all_at_once() {
         let error = read(
-            "a: { v1: { x: { ap: {} }, y: { app: { cmd: run }, resources: { cpus: 1 } }, z: { resources: { memory: big, timeout: 5 } } } }\nb: [1]\n",
+            "a: { v1: { x: { ap: {}, resources: { cpu: 1 }, parameters: { p: { default: [1], typ: text } } }, y: { app: { cmd: run }, resources: { cpus: 1 } }, z: { resources: { memory: big, timeout: 5 } } } }\nb: [1]\n",
         )
         .unwrap_err()
         .to_string();
         for part in [
             "a.v1.x: unknown field \"ap\"; did you mean \"app\"?",
+            "a.v1.x.resources: unknown field \"cpu\"; did you mean \"cpus\"?",
+            "a.v1.x.parameters.p.default: expected a number, text, true or false, got a list",
+            "a.v1.x.parameters.p: unknown field \"typ\"; did you mean \"type\"?",
             "a.v1.y.app.cmd: expected a list, got \"run\"",
             "a.v1.z.resources.memory: expected a size such as",
             "a.v1.z.resources.timeout: expected a duration such as 10m, got 5",

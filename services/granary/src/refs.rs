@@ -71,17 +71,22 @@ fn by_name<T>(
     Ok(made)
 }
 
-/// The inputs of a job: `MAPPING=REF`; several references for one mapping are put together.
+/// The inputs of a job: `MAPPING=REF`; several references for one mapping are put together, and `MAPPING=` is an input of nothing.
 pub(crate) fn inputs(project: &ProjectName, pairs: &[Pair]) -> Result<Vec<Input>> {
     let mut inputs: Vec<Input> = Vec::new();
     for pair in pairs {
-        let reference = reference(project, &pair.value)
-            .map_err(|error| error.within(&format!("--input {}", pair.name)))?;
+        let references = match pair.value.as_str() {
+            "" => Vec::new(),
+            text => vec![
+                reference(project, text)
+                    .map_err(|error| error.within(&format!("--input {}", pair.name)))?,
+            ],
+        };
         match inputs.iter_mut().find(|input| input.mapping == pair.name) {
-            Some(input) => input.references.push(reference),
+            Some(input) => input.references.extend(references),
             None => inputs.push(Input {
                 mapping: pair.name.clone(),
-                references: vec![reference],
+                references,
                 ..Input::default()
             }),
         }
@@ -207,6 +212,13 @@ mod tests {
             ]
         );
         assert_eq!(inputs[1].references, ["projects/p/jobs/j1"]);
+    }
+
+    #[test]
+    fn an_input_of_nothing_is_said_as_such() {
+        let inputs = inputs(&p(), &[pair("artifact_ids=")]).unwrap();
+        assert_eq!(inputs[0].mapping, "artifact_ids");
+        assert!(inputs[0].references.is_empty());
     }
 
     #[test]

@@ -32,7 +32,10 @@ pub(crate) fn next(run: &RunName, state: RunState, event: RunEvent) -> Result<Ru
         _ => {
             return Err(Error::precondition(
                 run,
-                format!("{event:?} does not fit the state {}", state.as_str_name()),
+                format!(
+                    "{event:?} does not fit the state {}",
+                    state.as_str_name().trim_start_matches("RUN_STATE_")
+                ),
             ));
         }
     })

@@ -24,6 +24,12 @@ use granary_transfer::{Item, NoProgress, Source, UploadOptions, Uploader};
 /// The most names that a session's origin holds.
 const MAX_ORIGINS: usize = 1000;
 
+// As `--kind` takes it.
+fn kind_name(kind: DatasetKind) -> String {
+    let name = kind.as_str_name();
+    name.trim_start_matches("DATASET_KIND_").to_lowercase()
+}
+
 /// A kind of what jobs make, with the dataset that it goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -232,8 +238,8 @@ impl Sender {
             Ok(there) => {
                 let reason = format!(
                     "it is of kind {}: results of jobs need a dataset of this name and the kind {}",
-                    there.kind().as_str_name(),
-                    kind.as_str_name()
+                    kind_name(there.kind()),
+                    kind_name(kind)
                 );
                 return Err(Error::precondition(&name, reason));
             }

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use granary_core::Error;
-use granary_proto::job::v1::{
-    ApplyCatalogRequest, ApplyCatalogResponse, Entrypoint, GetEntrypointRequest,
-    ListEntrypointsRequest,
+use granary_core::{Error, name::quote};
+use granary_proto::{
+    job::v1::{
+        ApplyCatalogRequest, ApplyCatalogResponse, Entrypoint, GetEntrypointRequest,
+        ListEntrypointsRequest, ParameterSpec,
+    },
+    metadata::v1::{Value, value::Kind},
 };
 use serde_json::{Map, Value as Json};
 
@@ -37,14 +40,19 @@ pub(crate) enum App {
         /// APPLICATION/VERSION/ENTRYPOINT or its full name
         entrypoint: String,
     },
-    /// Replaces the catalogue as a whole
+    /// Adds applications to the catalogue, or replaces them
+    ///
+    /// An application of the file is replaced as a whole, with its versions and entrypoints. Others stay, unless --prune is given.
     Apply {
         /// YAML: application, version, entrypoint; - reads standard input
         #[arg(long, short = 'f', value_name = "FILE")]
         file: PathBuf,
-        /// Only checks it
+        /// Only checks it, and says what would change
         #[arg(long)]
         check: bool,
+        /// Removes the applications that the file does not name
+        #[arg(long)]
+        prune: bool,
     },
 }
 
@@ -77,16 +85,26 @@ impl App {
                     details,
                 )
             }
-            Self::Apply { file, check } => {
+            Self::Apply { file, check, prune } => {
                 let entrypoints = read(&file)?;
                 let client = context.client().await?;
                 let request = ApplyCatalogRequest {
                     entrypoints,
                     validate_only: check,
+                    prune,
                 };
                 let answer = call!(client.applications().apply_catalog(request))
                     .map_err(|error| Failure::at(file.display(), error))?;
-                context.out.item(&answer, changes)
+                context.out.item(&answer, changes)?;
+                if check && context.out.is_table() {
+                    context
+                        .out
+                        .note("nothing was changed: without --check it is");
+                }
+                if !answer.kept.is_empty() {
+                    context.out.note(&stays(&answer.kept));
+                }
+                Ok(())
             }
         }
     }
@@ -189,24 +207,56 @@ fn details(entrypoint: &Entrypoint) -> Table {
         .field("Timeout", timeout(entrypoint))
         .field("Updated", human::time(entrypoint.update_time.as_ref()));
     for (mapping, folder) in &handler.files_down {
-        table = table.field(&format!("input.{mapping}"), format!("/files/{folder}"));
-    }
-    for (kind, folder) in &handler.files_up {
-        table = table.field(&format!("collected.{kind}"), format!("/files/{folder}"));
-    }
-    for (name, parameter) in &entrypoint.parameters {
-        let default = parameter
-            .default
-            .as_ref()
-            .map_or("required".into(), |value| {
-                format!("default {}", show::value(value))
-            });
         table = table.field(
-            &format!("parameter.{name}"),
-            format!("{}, {default}: {}", parameter.r#type, parameter.description),
+            &format!("input.{mapping}"),
+            format!("$GRANARY_FILES/{folder}"),
         );
     }
+    for (kind, folder) in &handler.files_up {
+        table = table.field(
+            &format!("collected.{kind}"),
+            format!("$GRANARY_FILES/{folder}"),
+        );
+    }
+    for (name, one) in &entrypoint.parameters {
+        table = table.field(&format!("parameter.{name}"), parameter(one));
+    }
     table
+}
+
+fn parameter(parameter: &ParameterSpec) -> String {
+    let default = match &parameter.default {
+        None => "required".to_owned(),
+        Some(Value {
+            kind: Some(Kind::Text(text)),
+        }) => format!("default {}", quote(text)),
+        Some(value) => format!("default {}", show::value(value)),
+    };
+    let meaning = match parameter.description.as_str() {
+        "" => String::new(),
+        text => format!(": {text}"),
+    };
+    format!("{}, {default}{meaning}", parameter.r#type)
+}
+
+// Which applications the file says nothing of.
+fn stays(kept: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let applications: std::collections::BTreeSet<&str> = kept
+        .iter()
+        .filter_map(|name| name.split('/').nth(1))
+        .collect();
+    let more = applications.len().saturating_sub(SHOWN);
+    let shown: Vec<&str> = applications.into_iter().take(SHOWN).collect();
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!(
+        "not in the file, and left as they are: {}{more}; --prune removes them",
+        human::shown(&shown.join(", "))
+    )
 }
 
 fn changes(answer: &ApplyCatalogResponse) -> Table {
@@ -224,5 +274,39 @@ fn changes(answer: &ApplyCatalogResponse) -> Table {
         Table::fields().field("Catalogue", "unchanged")
     } else {
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_says_its_default_and_what_it_means() {
+        let text = |default: Option<&str>, description: &str| {
+            parameter(&ParameterSpec {
+                r#type: "text".into(),
+                default: default.map(|text| Value {
+                    kind: Some(Kind::Text(text.into())),
+                }),
+                description: description.into(),
+            })
+        };
+        assert_eq!(text(Some("hi"), ""), "text, default \"hi\"");
+        assert_eq!(text(None, "how to greet"), "text, required: how to greet");
+    }
+
+    #[test]
+    fn applications_that_stay_are_named_once() {
+        let kept = [
+            "a/versions/v1/entrypoints/x",
+            "a/versions/v2/entrypoints/x",
+            "b/versions/v1/entrypoints/y",
+        ]
+        .map(|name| format!("applications/{name}"));
+        assert_eq!(
+            stays(&kept),
+            "not in the file, and left as they are: a, b; --prune removes them"
+        );
     }
 }

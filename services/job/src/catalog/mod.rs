@@ -2,7 +2,10 @@
 
 mod check;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use granary_core::{Error, Result, clock, name::EntrypointName, page};
 use granary_proto::{
@@ -15,7 +18,7 @@ use prost::Message as _;
 use sea_orm::ConnectionTrait;
 use sha2::{Digest as _, Sha256};
 
-use crate::{near, store::catalog as store};
+use crate::{near, resources, store::catalog as store};
 
 /// A definition: what a job keeps of its entrypoint, whatever becomes of the catalogue.
 #[derive(Clone, Debug)]
@@ -61,11 +64,22 @@ impl Definitions {
     }
 }
 
-/// Replaces the catalogue, or only says what would change.
+/// The most names of what was left alone that an answer holds.
+const MAX_KEPT: usize = 1000;
+
+/// What becomes of applications that are not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    Stay,
+    Go,
+}
+
+/// Replaces the applications that are given, or only says what would change.
 pub(crate) async fn apply(
     db: &Db,
     now: i64,
     entrypoints: Vec<Entrypoint>,
+    others: Others,
     validate_only: bool,
 ) -> Result<ApplyCatalogResponse> {
     let wanted = check::check(entrypoints)?;
@@ -99,11 +113,7 @@ pub(crate) async fn apply(
         ));
         definitions.push((digest, body));
     }
-    let kept: std::collections::BTreeSet<String> = wanted.keys().map(ToString::to_string).collect();
-    answer.removed = there
-        .into_keys()
-        .filter(|name| !kept.contains(name))
-        .collect();
+    (answer.removed, answer.kept) = left_out(&wanted, there.into_keys(), others);
     if validate_only {
         return Ok(answer);
     }
@@ -112,6 +122,29 @@ pub(crate) async fn apply(
     store::remove(&tx, &answer.removed).await?;
     db::commit(tx).await?;
     Ok(answer)
+}
+
+/// What is there and not wanted: what goes, and what stays because nothing was said of its application.
+fn left_out(
+    wanted: &BTreeMap<EntrypointName, Entrypoint>,
+    there: impl Iterator<Item = String>,
+    others: Others,
+) -> (Vec<String>, Vec<String>) {
+    let names: BTreeSet<String> = wanted.keys().map(ToString::to_string).collect();
+    let applications: BTreeSet<&str> = wanted
+        .keys()
+        .map(|name| name.application.as_str())
+        .collect();
+    // Names are stored as they were checked, so that one that cannot be read is nobody's.
+    let given = |name: &String| {
+        EntrypointName::parse(name)
+            .is_ok_and(|name| applications.contains(name.application.as_str()))
+    };
+    let (removed, mut kept): (Vec<_>, Vec<_>) = there
+        .filter(|name| !names.contains(name))
+        .partition(|name| others == Others::Go || given(name));
+    kept.truncate(MAX_KEPT);
+    (removed, kept)
 }
 
 // Any number will do that no other lock of this database has.
@@ -147,8 +180,11 @@ pub(crate) async fn get(
 
 fn shown(definition: &Definition, updated: i64) -> Entrypoint {
     let update_time = Some(convert::timestamp(clock::from_micros(updated)));
+    // What is left out is shown as it holds.
+    let resources = resources::merge(None, definition.entrypoint.resources.as_ref());
     Entrypoint {
         update_time,
+        resources: Some(resources),
         ..definition.entrypoint.clone()
     }
 }

@@ -11,7 +11,10 @@ use granary_proto::job::v1::{
 use granary_runtime::rpc::to_status;
 use tonic::{Request, Response, Status};
 
-use crate::{Inner, catalog};
+use crate::{
+    Inner,
+    catalog::{self, Others},
+};
 
 pub(crate) struct Applications(pub Arc<Inner>);
 
@@ -24,9 +27,11 @@ impl ApplicationService for Applications {
         let ApplyCatalogRequest {
             entrypoints,
             validate_only,
+            prune,
         } = request.into_inner();
+        let others = if prune { Others::Go } else { Others::Stay };
         let core = &self.0.core;
-        let answer = catalog::apply(&core.db, core.now(), entrypoints, validate_only)
+        let answer = catalog::apply(&core.db, core.now(), entrypoints, others, validate_only)
             .await
             .map_err(to_status)?;
         Ok(Response::new(answer))

@@ -106,7 +106,7 @@ async fn existing(core: &Core, name: &JobName, request: Option<&str>) -> Result<
     }
     Err(Error::already_exists(
         name,
-        "choose another job_id, or leave it empty",
+        "choose another id, or give none to have one made",
     ))
 }
 
@@ -212,14 +212,19 @@ pub(crate) async fn cancel(core: &Core, name: &JobName) -> Result<Job> {
     get(core, name).await
 }
 
+fn ending(state: State) -> &'static str {
+    match state {
+        State::Succeeded => "succeeded",
+        State::Cancelled => "was cancelled",
+        _ => "failed",
+    }
+}
+
 fn ask_to_end(row: &mut Row, now: i64) -> Result<()> {
     let ended = |_| {
         Error::precondition(
             &row.name,
-            format!(
-                "it has already ended: {}",
-                JobState::from(row.state).as_str_name()
-            ),
+            format!("it has already ended: it {}", ending(row.state)),
         )
     };
     row.state = row.state.next(Event::CancelAsked).map_err(ended)?;

@@ -78,12 +78,17 @@ fn inputs(inputs: &[Input], entrypoint: &Entrypoint, wrong: &mut Violations) {
                 ),
             );
         }
-        if input.references.is_empty() {
-            wrong.add(
-                format!("inputs[{i}].references"),
-                "expected at least one name of a snapshot, session, asset, dataset or job",
-            );
-        }
+    }
+    // What was forgotten is told from what is not needed: that is given without references.
+    let given = |mapping: &String| inputs.iter().any(|input| input.mapping == *mapping);
+    for mapping in folders.keys().filter(|mapping| !given(mapping)) {
+        wrong.add(
+            "inputs",
+            format!(
+                "input {} is missing: name what goes there, or give it without references if nothing does",
+                quote(mapping)
+            ),
+        );
     }
 }
 
@@ -156,7 +161,6 @@ mod tests {
         };
         let expected = [
             "inputs[0].mapping: the entrypoint takes no input \"data_id\" (did you mean data_ids? there is data_ids)",
-            "inputs[1].references: expected at least one name of a snapshot, session, asset, dataset or job",
             "inputs[2].mapping: \"data_ids\" is there twice: put all references into one input",
             "env.LD_PRELOAD: the entrypoint does not allow this variable (there is SEED)",
             "env.SEED: expected at most 32 KiB of text without NUL characters",
@@ -169,8 +173,21 @@ mod tests {
     }
 
     #[test]
+    fn an_input_that_is_forgotten_is_told_from_one_that_is_empty() {
+        let message = "inputs: input \"data_ids\" is missing: name what goes there, or give it without references if nothing does";
+        let error = check(Job::default(), &entrypoint()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+        let nothing = Job {
+            inputs: vec![input("data_ids", &[])],
+            ..Job::default()
+        };
+        check(nothing, &entrypoint()).unwrap();
+    }
+
+    #[test]
     fn what_the_caller_may_not_say_is_dropped() {
         let job = Job {
+            inputs: vec![input("data_ids", &["x"])],
             author: "somebody else".into(),
             state: 6,
             ..Job::default()

@@ -85,9 +85,6 @@ pub(crate) fn apply(row: &mut Row, end: End, now: i64) -> Result<Ended, WrongSta
     } else {
         row.finished = Some(now);
     }
-    if state == State::Succeeded {
-        row.started = row.started.or(Some(acquired));
-    }
     if !end.outputs.is_empty() {
         row.outputs = Job {
             outputs: end.outputs,

@@ -9,7 +9,7 @@ use granary_runtime::db;
 use super::{Claim, held};
 use crate::{
     core::Core,
-    state::{Event, Progress, State},
+    state::{Event, Progress},
     store::{
         jobs::{self as store, Row},
         logs::{self, KEPT, MAX_PIECE, Piece},
@@ -139,9 +139,6 @@ fn apply(
         })?;
         dirty = next != row.state;
         row.state = next;
-        if next == State::Running && row.started.is_none() {
-            row.started = Some(now);
-        }
     }
     if let Some(piece) = new_output(row, &report) {
         row.log_end = piece.start + i64::try_from(piece.data.len()).unwrap_or(i64::MAX);

@@ -34,6 +34,7 @@ pub(crate) struct Row {
     pub expires: Option<i64>,
     /// When the newest attempt began.
     pub acquired: Option<i64>,
+    /// When the first attempt began.
     pub started: Option<i64>,
     pub finished: Option<i64>,
     /// Where the newest attempt's log ends, in bytes.
@@ -265,6 +266,9 @@ pub(crate) async fn assign(
         sql.bind(State::Assigned.stored());
         sql.push(", worker = ").bind(worker);
         sql.push(", acquired = ").bind(now);
+        sql.push(", started = COALESCE(started, ")
+            .bind(now)
+            .push(")");
         sql.push(", expires = ").bind(expires);
         sql.push(" WHERE seq IN (")
             .list(chunk.iter().copied())

@@ -54,7 +54,7 @@ on_both! {
         let lease = world.running("j", "w").await;
         world.finish("w", success(&lease)).await.unwrap();
         let error = world.cancel(&name(&lease)).await.unwrap_err();
-        assert_eq!(error.to_string(), "projects/default/jobs/j: it has already ended: JOB_STATE_SUCCEEDED");
+        assert_eq!(error.to_string(), "projects/default/jobs/j: it has already ended: it succeeded");
     }
 
     async fn a_watched_job_is_seen_to_its_end(world: World) {

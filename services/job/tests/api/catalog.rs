@@ -14,14 +14,14 @@ fn named(name: &str) -> Entrypoint {
 }
 
 on_both! {
-    async fn the_catalogue_is_replaced_as_a_whole(world: World) {
+    async fn an_application_is_replaced_as_a_whole(world: World) {
         let first = world.apply(vec![entrypoint(), named("v1/entrypoints/fit")]).await.unwrap();
         assert_eq!(first.created.len(), 2);
 
         let mut changed = entrypoint();
         changed.app.as_mut().unwrap().cmd.push("--fast".into());
         let wanted = vec![changed, named("v2/entrypoints/train")];
-        let request = ApplyCatalogRequest { entrypoints: wanted.clone(), validate_only: true };
+        let request = ApplyCatalogRequest { entrypoints: wanted.clone(), validate_only: true, ..ApplyCatalogRequest::default() };
         let planned = world.applications().apply_catalog(request).await.unwrap().into_inner();
         assert_eq!(world.get_entrypoint(ENTRYPOINT).await.unwrap().app, entrypoint().app, "planning changes nothing");
 
@@ -31,6 +31,34 @@ on_both! {
         assert_eq!(applied.created, ["applications/summary/versions/v2/entrypoints/train"]);
         assert_eq!(applied.removed, ["applications/summary/versions/v1/entrypoints/fit"]);
         assert_eq!(world.apply(wanted).await.unwrap(), Default::default(), "the same again changes nothing");
+    }
+
+    async fn applications_that_are_not_given_stay_unless_they_are_pruned(world: World) {
+        let own = Entrypoint { name: "applications/own/versions/v1/entrypoints/run".into(), ..entrypoint() };
+        world.apply(vec![own.clone()]).await.unwrap();
+        let applied = world.apply(vec![entrypoint()]).await.unwrap();
+        assert_eq!((applied.removed, applied.kept), (vec![], vec![own.name.clone()]));
+        assert_eq!(world.get_entrypoint(&own.name).await.unwrap().app, own.app);
+
+        let prune = |validate_only| {
+            let request = ApplyCatalogRequest { entrypoints: vec![entrypoint()], validate_only, prune: true };
+            let mut client = world.applications();
+            async move { client.apply_catalog(request).await.unwrap().into_inner() }
+        };
+        let planned = prune(true).await;
+        assert_eq!((&planned.removed, planned.kept.len()), (&vec![own.name.clone()], 0));
+        world.get_entrypoint(&own.name).await.unwrap();
+        assert_eq!(prune(false).await, planned);
+        assert!(matches!(world.get_entrypoint(&own.name).await.unwrap_err(), Error::NotFound { .. }));
+        world.get_entrypoint(ENTRYPOINT).await.unwrap();
+    }
+
+    async fn resources_that_are_left_out_are_shown_as_they_hold(world: World) {
+        world.catalog().await;
+        let resources = world.get_entrypoint(ENTRYPOINT).await.unwrap().resources.unwrap();
+        assert_eq!((resources.memory_bytes, resources.cpus), (1 << 30, 1.0));
+        assert_eq!(resources.timeout.unwrap().seconds, 3600);
+        assert_eq!(world.apply(vec![entrypoint()]).await.unwrap(), Default::default(), "they are not part of the definition");
     }
 
     async fn a_wrong_catalogue_changes_nothing(world: World) {

@@ -43,6 +43,9 @@ on_both! {
         let text = convert_text("fast");
         let wrong = request(Job { parameters: BTreeMap::from([("rate".into(), text)]), ..Job::default() });
         assert_eq!(world.create(wrong).await.unwrap_err().to_string(), "parameters.rate: expected a number, got text \"fast\"");
+        let mut forgotten = request(Job::default());
+        forgotten.job.as_mut().unwrap().inputs.clear();
+        assert!(world.create(forgotten).await.unwrap_err().to_string().starts_with("inputs: input \"data_ids\" is missing"));
         let unknown = request(Job { entrypoint: "applications/summary/versions/v1/entrypoints/trian".into(), ..Job::default() });
         assert!(matches!(world.create(unknown).await.unwrap_err(), Error::NotFound { .. }));
         let elsewhere = CreateJobRequest { parent: "projects/other".into(), ..request(Job::default()) };

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use granary_core::Error;
 use granary_proto::job::v1::{FailureClass, JobFinish, JobReport, JobState};
 
@@ -126,6 +128,21 @@ on_both! {
         for (id, class) in [("a", FailureClass::Application), ("t", FailureClass::Timeout), ("m", FailureClass::OutOfMemory)] {
             let lease = world.running(id, "w").await;
             assert_eq!(world.finish("w", failure(&lease, class)).await.unwrap(), JobState::Failed);
+        }
+    }
+
+    async fn a_job_begins_with_its_first_attempt(world: World) {
+        world.catalog().await;
+        world.register("w").await;
+        for (id, state) in [("slow", JobState::Running), ("broken", JobState::Preparing)] {
+            world.submit(id).await;
+            let lease = world.acquire("w", 1).await.pop().unwrap();
+            world.clock.advance(Duration::from_millis(400).try_into().unwrap());
+            world.report("w", JobReport { state: state.into(), ..report(&lease) }).await.unwrap();
+            assert_eq!(world.finish("w", failure(&lease, FailureClass::Timeout)).await.unwrap(), JobState::Failed);
+            let job = world.get(&name(&lease)).await;
+            assert!(job.start_time.is_some() && job.start_time != job.finish_time);
+            assert_eq!((job.start_time, job.finish_time), (job.attempts[0].start_time, job.attempts[0].finish_time));
         }
     }
 

@@ -9,8 +9,8 @@ use granary_proto::{
     job::v1::{
         AcquireJobsRequest, AppSpec, ApplyCatalogRequest, BatchFinishJobsRequest,
         BatchReportJobsRequest, CreateJobRequest, Entrypoint, FailureClass, GetJobRequest,
-        HandlerSpec, Job, JobFinish, JobReport, JobReportResult, JobState, Lease, ParameterSpec,
-        RegisterWorkerRequest, Resources, Worker,
+        HandlerSpec, Input, Job, JobFinish, JobReport, JobReportResult, JobState, Lease,
+        ParameterSpec, RegisterWorkerRequest, Resources, Worker,
         application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
         worker_service_client::WorkerServiceClient,
     },
@@ -178,7 +178,7 @@ impl World {
     ) -> Result<granary_proto::job::v1::ApplyCatalogResponse, Error> {
         let request = ApplyCatalogRequest {
             entrypoints,
-            validate_only: false,
+            ..ApplyCatalogRequest::default()
         };
         self.applications()
             .apply_catalog(request)
@@ -381,15 +381,28 @@ pub(crate) fn number(number: f64) -> granary_proto::metadata::v1::Value {
     convert::wire_value(granary_core::value::Value::Number(number))
 }
 
+/// A request for the usual entrypoint; its input is empty if none is given.
 pub(crate) fn request(job: Job) -> CreateJobRequest {
     let entrypoint = if job.entrypoint.is_empty() {
         ENTRYPOINT.into()
     } else {
         job.entrypoint.clone()
     };
+    let inputs = if job.inputs.is_empty() {
+        vec![Input {
+            mapping: "data_ids".into(),
+            ..Input::default()
+        }]
+    } else {
+        job.inputs
+    };
     CreateJobRequest {
         parent: PARENT.into(),
-        job: Some(Job { entrypoint, ..job }),
+        job: Some(Job {
+            entrypoint,
+            inputs,
+            ..job
+        }),
         ..CreateJobRequest::default()
     }
 }

@@ -9,8 +9,8 @@ use granary_core::{
 };
 use granary_proto::{
     job::v1::{
-        AppSpec, ApplyCatalogRequest, CreateJobRequest, Entrypoint, HandlerSpec, Job, JobState,
-        ParameterSpec, Resources, StreamJobLogsRequest, WatchJobRequest,
+        AppSpec, ApplyCatalogRequest, CreateJobRequest, Entrypoint, HandlerSpec, Input, Job,
+        JobState, ParameterSpec, Resources, StreamJobLogsRequest, WatchJobRequest,
         application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
     },
     metadata::v1::{
@@ -326,7 +326,7 @@ impl World {
         change(&mut entrypoint);
         let request = ApplyCatalogRequest {
             entrypoints: vec![entrypoint],
-            validate_only: false,
+            ..ApplyCatalogRequest::default()
         };
         ApplicationServiceClient::new(self.people())
             .apply_catalog(request)
@@ -339,10 +339,16 @@ impl World {
     }
 
     pub(crate) async fn submit(&self, id: &str, job: Job) -> Job {
-        let job = Job {
+        let mut job = Job {
             entrypoint: ENTRYPOINT.into(),
             ..job
         };
+        if job.inputs.is_empty() {
+            job.inputs.push(Input {
+                mapping: "data_ids".into(),
+                ..Input::default()
+            });
+        }
         let request = CreateJobRequest {
             parent: "projects/default".into(),
             job: Some(job),

@@ -43,7 +43,7 @@ pub(crate) enum Job {
         #[arg(long, short = 'f')]
         follow: bool,
         /// Of this attempt [default: the newest]
-        #[arg(long, value_name = "N", default_value_t = 0)]
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
         attempt: i32,
     },
     /// Cancels a job

@@ -32,8 +32,8 @@ pub(crate) struct Submit {
     /// What to run
     #[arg(long, value_name = "ENTRYPOINT")]
     entrypoint: String,
-    /// What to run it on: a key of the entrypoint's files_down, and snapshot:D/S, session:D/S, dataset:D, asset:D/A, job:J or a full name; may come
-    /// several times
+    /// What to run it on: a key of the entrypoint's files_down, and snapshot:D/S, session:D/S, dataset:D, asset:D/A, job:J or a full name, or
+    /// nothing (`KEY=`) for an empty folder; each key is needed, and may come several times
     #[arg(long = "input", value_name = "MAPPING=REF")]
     inputs: Vec<Pair>,
     /// A parameter of the entrypoint; may come several times

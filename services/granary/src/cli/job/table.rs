@@ -108,7 +108,8 @@ fn attempt(attempt: &Attempt) -> String {
     if !failure.is_empty() {
         parts.push(failure.to_lowercase().replace('_', " "));
     }
-    if attempt.exit_code != 0 {
+    // Below 0 the program did not exit by itself: the message says how it ended.
+    if attempt.exit_code > 0 {
         parts.push(format!("exit code {}", attempt.exit_code));
     }
     if attempt.peak_memory_bytes > 0 {
@@ -155,5 +156,11 @@ mod tests {
             super::attempt(&attempt),
             "on , application, exit code 3, exited with 3"
         );
+        let killed = Attempt {
+            message: "ended by signal 11".into(),
+            exit_code: -1,
+            ..Attempt::default()
+        };
+        assert_eq!(super::attempt(&killed), "on , ended by signal 11");
     }
 }
