@@ -22,6 +22,7 @@ pub(crate) struct File {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) listen: Option<String>,
     pub(crate) s3_listen: Option<String>,
+    pub(crate) s3_public_endpoint: Option<String>,
     pub(crate) database_url: Option<Secret>,
     pub(crate) object_store: Option<String>,
     pub(crate) job_slots: Option<usize>,

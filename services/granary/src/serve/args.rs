@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use granary_core::{Error, Result, name::quote};
 use granary_runtime::{secret::Secret, telemetry::Format};
+use url::Url;
 
 use crate::settings::{File, secret};
 
@@ -19,6 +20,10 @@ pub(crate) struct Args {
     /// Where the embedded object store answers S3 calls [default: 127.0.0.1:7071]
     #[arg(long, env = "GRANARY_S3_LISTEN", value_name = "ADDRESS")]
     s3_listen: Option<SocketAddr>,
+    /// How others reach the embedded object store, such as http://lab.example:7071; the server itself must reach it by this too [default: the
+    /// address where it answers]
+    #[arg(long, env = "GRANARY_S3_PUBLIC_ENDPOINT", value_name = "URL")]
+    s3_public_endpoint: Option<String>,
     /// sqlite:DIR or postgres://USER:PASSWORD@HOST:PORT/DATABASE [default: SQLite in the data directory]
     #[arg(
         long,
@@ -59,6 +64,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the embedded object store answers.
     pub s3_listen: SocketAddr,
+    /// What presigned URLs of the embedded object store begin with; its address if not given.
+    pub s3_public_endpoint: Option<Url>,
     /// The database; SQLite in the data directory if not given.
     pub database_url: Option<Secret>,
     /// The object store; the embedded one if not given.
@@ -87,11 +94,27 @@ impl Settings {
             data_dir,
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
             s3_listen: SocketAddr::from(([127, 0, 0, 1], 7071)),
+            s3_public_endpoint: None,
             database_url: None,
             object_store: None,
             job_slots: std::thread::available_parallelism().map_or(1, usize::from),
             log_format: Format::Text,
         }
+    }
+
+    /// What to know before others call: who reaches the services and not the store cannot send or fetch a file.
+    pub(crate) fn out_of_reach(&self) -> Option<String> {
+        let reached = !self.listen.ip().is_loopback();
+        let store = self.object_store.is_some()
+            || self.s3_public_endpoint.is_some()
+            || !self.s3_listen.ip().is_loopback();
+        (reached && !store).then(|| {
+            format!(
+                "calls are answered on {}, but the object store only on {}: others cannot send or fetch files until --s3-listen and \
+                 --s3-public-endpoint say where they reach it",
+                self.listen, self.s3_listen
+            )
+        })
     }
 }
 
@@ -105,7 +128,13 @@ impl Args {
             .or(file.object_store)
             .map(|url| with_keys(url, self.access_key, self.secret_key))
             .transpose()?;
-        Ok(Settings {
+        let s3_public_endpoint = self
+            .s3_public_endpoint
+            .or(file.s3_public_endpoint)
+            .map(|text| public_endpoint(&text))
+            .transpose()?;
+        let settings = Settings {
+            s3_public_endpoint,
             listen: self
                 .listen
                 .map_or_else(|| address("listen", file.listen, defaults.listen), Ok)?,
@@ -121,8 +150,51 @@ impl Args {
                 .unwrap_or(defaults.job_slots),
             log_format: format(self.log_format.or(file.log_format).as_deref())?,
             ..defaults
-        })
+        };
+        check_reach(&settings)?;
+        Ok(settings)
     }
+}
+
+// Presigned URLs hold the address that clients are to call, and no client can call a wildcard.
+fn check_reach(settings: &Settings) -> Result<()> {
+    let (s3_listen, public) = (settings.s3_listen, &settings.s3_public_endpoint);
+    match (&settings.object_store, public) {
+        (Some(_), Some(_)) => Err(Error::invalid(
+            "s3_public_endpoint",
+            "is of the embedded store: with --object-store, write it there as public_endpoint=URL",
+        )),
+        (None, None) if s3_listen.ip().is_unspecified() => Err(Error::invalid(
+            "s3_listen",
+            format!(
+                "{s3_listen} is no address that others can call: say how they reach this machine with --s3-public-endpoint, such as \
+                 http://lab.example:{}",
+                s3_listen.port()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn public_endpoint(text: &str) -> Result<Url> {
+    let fits = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    Url::parse(text).ok().filter(fits).ok_or_else(|| {
+        Error::invalid(
+            "s3_public_endpoint",
+            format!(
+                "expected a URL without a path such as http://lab.example:7071, got {}",
+                quote(text)
+            ),
+        )
+    })
 }
 
 fn address(setting: &str, text: Option<String>, default: SocketAddr) -> Result<SocketAddr> {
@@ -206,6 +278,63 @@ mod tests {
             let error = Args::default().settle(file(text)).unwrap_err();
             assert_eq!(error.to_string(), said);
         }
+    }
+
+    #[test]
+    fn addresses_in_presigned_urls_can_be_called() {
+        let settle = |text: &str| Args::default().settle(file(text));
+        let error = settle("s3_listen = \"0.0.0.0:7071\"\n")
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "s3_listen: 0.0.0.0:7071 is no address that others can call: say how they reach this machine with --s3-public-endpoint, such as \
+             http://lab.example:7071"
+        );
+        let public = "s3_public_endpoint = \"http://lab.example:7071\"\n";
+        let settings = settle(&format!("s3_listen = \"[::]:7071\"\n{public}")).unwrap();
+        assert_eq!(
+            settings.s3_public_endpoint.unwrap().as_str(),
+            "http://lab.example:7071/"
+        );
+        for wrong in [
+            "lab.example:7071",
+            "http://u:p@lab",
+            "http://lab/s3",
+            "ftp://lab",
+        ] {
+            let error = settle(&format!("s3_public_endpoint = \"{wrong}\"\n")).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("s3_public_endpoint: expected a URL"),
+                "{error}"
+            );
+        }
+        let outside = Args {
+            object_store: Some("s3://lab".into()),
+            access_key: Some("k".into()),
+            secret_key: Some(Secret::new("s")),
+            ..Args::default()
+        };
+        let error = outside.settle(file(public)).unwrap_err().to_string();
+        assert!(error.contains("public_endpoint=URL"), "{error}");
+    }
+
+    #[test]
+    fn a_store_that_only_this_machine_reaches_is_said_if_others_call() {
+        let said = |text: &str| Args::default().settle(file(text)).unwrap().out_of_reach();
+        assert_eq!(said(""), None);
+        let open = "listen = \"0.0.0.0:7070\"\n";
+        assert!(said(open).unwrap().contains("only on 127.0.0.1:7071"));
+        assert_eq!(
+            said(&format!("{open}s3_public_endpoint = \"http://lab:7071\"\n")),
+            None
+        );
+        assert_eq!(
+            said(&format!("{open}s3_listen = \"10.0.0.7:7071\"\n")),
+            None
+        );
     }
 
     #[test]

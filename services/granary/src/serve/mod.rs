@@ -20,6 +20,9 @@ pub use platform::Platform;
 /// Runs until SIGTERM or SIGINT, then lets what is in progress end.
 pub(crate) async fn run(settings: Settings) -> Result<()> {
     let stop = signals::stop()?;
+    if let Some(warning) = settings.out_of_reach() {
+        tracing::warn!("{warning}");
+    }
     let platform = Platform::start(settings).await?;
     announce(&platform)?;
     stop.cancelled().await;

@@ -50,9 +50,11 @@ async fn embedded(settings: &Settings, data: &DataDir, tasks: &Tasks) -> Result<
             tracing::error!(%error, "the embedded object store stopped");
         }
     });
+    // The store takes any name that it is called by, as long as the request is signed with it.
+    let public_endpoint = settings.s3_public_endpoint.clone();
     Ok(ObjectsConfig {
-        endpoint: endpoint.clone(),
-        public_endpoint: endpoint,
+        public_endpoint: public_endpoint.unwrap_or_else(|| endpoint.clone()),
+        endpoint,
         region: "us-east-1".into(),
         access_key: keys.access_key,
         secret_key: keys.secret_key,
