@@ -70,14 +70,31 @@ pub(crate) fn asset(project: &ProjectName, text: &str) -> Result<AssetName> {
     }
 }
 
-/// A label, as `DATASET/ASSET/LABEL` with the asset's id, or by full name.
+/// The error of a call for an asset in the words of who asked for it: a path has become an id on the way.
+pub(crate) fn asset_as_written(error: Error, name: &AssetName, written: &str) -> Error {
+    match error {
+        Error::NotFound { resource } if resource == name.to_string() => {
+            Error::not_found(crate::human::shown(written))
+        }
+        other => other,
+    }
+}
+
+/// A label, as `DATASET/SESSION/PATH/LABEL`, as `DATASET/ASSET/LABEL` with the asset's id, or by full name.
 pub(crate) fn label(project: &ProjectName, text: &str) -> Result<LabelName> {
     if is_full(text) {
         return LabelName::parse(text).map_err(|error| error.within("label"));
     }
-    let (dataset, rest) = in_two(text, "label", "DATASET/ASSET/LABEL")?;
-    let (asset, label) = in_two(rest, "label", "DATASET/ASSET/LABEL")?;
-    LabelName::new(&project.project, dataset, asset, label)
+    let pattern = "DATASET/SESSION/PATH/LABEL, DATASET/ASSET/LABEL";
+    let (of, label) = text.rsplit_once('/').unwrap_or_default();
+    if !of.contains('/') {
+        return Err(Error::invalid(
+            "label",
+            format!("expected {pattern} or a full name, got {}", quote(text)),
+        ));
+    }
+    let asset = asset(project, of)?;
+    LabelName::new(&asset.project, &asset.dataset, &asset.asset, label)
 }
 
 /// A snapshot, as `DATASET/SNAPSHOT` or by full name.
@@ -167,6 +184,21 @@ mod tests {
             by_path
         );
         assert!(asset(&p(), "d/s/../x").is_err());
+    }
+
+    #[test]
+    fn a_label_is_found_by_the_path_of_its_asset() {
+        let by_path = label(&p(), "d/s/camera/1.jpg/l1").unwrap();
+        let id = asset(&p(), "d/s/camera/1.jpg").unwrap().asset;
+        assert_eq!(by_path, label(&p(), &format!("d/{id}/l1")).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_as_it_was_written() {
+        let name = asset(&p(), "d/s/gone.jpg").unwrap();
+        let said = |error: Error| asset_as_written(error, &name, "d/s/gone.jpg").to_string();
+        assert_eq!(said(Error::not_found(&name)), "d/s/gone.jpg not found");
+        assert_eq!(said(Error::not_found("projects/p")), "projects/p not found");
     }
 
     #[test]

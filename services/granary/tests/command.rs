@@ -187,3 +187,70 @@ async fn output_that_nobody_reads_is_no_error() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_usage_line_holds_what_was_typed() {
+    let mut command = program();
+    command
+        .env("GRANARY_ENDPOINT", "http://127.0.0.1:1")
+        .args(["dataset", "get"]);
+    let done = finish(command)
+        .await
+        .failed(2, "Usage: granary dataset get");
+    assert!(!done.stderr.contains("--endpoint"), "{done:#?}");
+}
+
+#[tokio::test]
+async fn applications_of_others_stay_in_the_catalogue() {
+    let world = World::start().await;
+    let application = |name: &str| {
+        format!(
+            "{name}: {{ v1: {{ e: {{ app: {{ cmd: [run] }}, handler: {{ files_down: {{ d: data }} }} }} }} }}\n"
+        )
+    };
+    world.write(&[
+        ("own.yaml", &application("own")),
+        ("theirs.yaml", &application("theirs")),
+    ]);
+    world.run(&["app", "apply", "-f", "own.yaml"]).await.ok();
+    let done = world.run(&["app", "apply", "-f", "theirs.yaml"]).await;
+    assert!(
+        done.stderr.contains("left as they are: own; --prune"),
+        "{done:#?}"
+    );
+    let listed = world.run(&["app", "list"]).await.ok();
+    assert!(
+        listed.contains("own/v1/e") && listed.contains("1GiB"),
+        "{listed}"
+    );
+
+    let prune = ["app", "apply", "-f", "theirs.yaml", "--prune"];
+    let planned = world.run(&[&prune[..], &["--check"]].concat()).await.ok();
+    assert!(planned.contains("own/v1/e    removed"), "{planned}");
+    world.run(&["app", "get", "own/v1/e"]).await.ok();
+    world.run(&prune).await.ok();
+    world
+        .run(&["app", "get", "own/v1/e"])
+        .await
+        .failed(1, "not found");
+
+    let submit = [
+        "job",
+        "submit",
+        "--app",
+        "theirs",
+        "--version",
+        "v1",
+        "--entrypoint",
+        "e",
+        "--job-id",
+        "j",
+    ];
+    world
+        .run(&submit)
+        .await
+        .failed(1, "inputs: input \"d\" is missing");
+    let nothing = [&submit[..], &["--input", "d="]].concat();
+    world.run(&nothing).await.ok();
+    world.run(&nothing).await.failed(1, "choose another id");
+}

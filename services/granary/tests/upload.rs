@@ -141,7 +141,7 @@ async fn bad_folders_are_named_and_nothing_is_sent() {
         ("none/a.bin", ""),
         ("two/metadata.txt", "a: 1\n"),
         ("two/metadata.json", "{}"),
-        ("wrong/metadata.yaml", "a: [1\nb"),
+        ("wrong/metadata.yaml", "a: [1\nb: 2"),
         ("nul/metadata.txt", "a: \0\n"),
         ("twice/metadata.txt", "a: 1\nb: 2\na: 3\n"),
         ("linked/metadata.txt", "a: 1\n"),
@@ -157,7 +157,7 @@ async fn bad_folders_are_named_and_nothing_is_sent() {
     for (folder, said) in [
         ("none", "no metadata file among 1 file"),
         ("two", "could each be the metadata file"),
-        ("wrong", "metadata.yaml: "),
+        ("wrong", "metadata.yaml: line 2: not valid YAML"),
         ("nul", "binary, not text"),
         ("twice", "line 3: attribute \"a\" comes twice"),
         ("linked", "passwd: is a symbolic link out of the folder"),
@@ -206,4 +206,144 @@ async fn thousands_of_files_are_one_session() {
             .count(),
         1201
     );
+}
+
+#[tokio::test]
+async fn files_go_by_the_address_that_others_reach_the_store_by() {
+    let world =
+        World::start_with(|[_, s3]| vec![format!("--s3-public-endpoint=http://localhost:{s3}")])
+            .await;
+    let log = std::fs::read_to_string(world.path("log")).unwrap();
+    assert!(log.contains("objects=http://localhost:"), "{log}");
+    // One file by a single PUT, one in parts: the store takes signatures for the name that it is called by.
+    let large = "0123456789abcdef".repeat(600_000);
+    world.write(&[("s/small", "small"), ("s/large", &large)]);
+    world
+        .run(&["upload", "s", "--dataset", "d", "--no-metadata", "--wait"])
+        .await
+        .ok();
+    world
+        .run(&["download", "--session", "d/s", "--to", "back"])
+        .await
+        .ok();
+    assert_eq!(
+        std::fs::read_to_string(world.path("back/s/large")).unwrap(),
+        large
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_nobody_can_call_is_refused() {
+    let mut command = common::program();
+    let folder = tempfile::tempdir().unwrap();
+    command
+        .args([
+            "serve",
+            "--s3-listen",
+            "0.0.0.0:0",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+        ])
+        .arg(folder.path());
+    common::finish(command).await.failed(
+        2,
+        "say how they reach this machine with --s3-public-endpoint",
+    );
+}
+
+#[tokio::test]
+async fn labels_and_assets_are_named_by_their_paths() {
+    let world = World::start().await;
+    world.write(&[("s/a/x.bin", "x"), ("s/y.bin", "y")]);
+    world
+        .run(&["upload", "s", "--dataset", "d", "--no-metadata", "--wait"])
+        .await
+        .ok();
+    let create = [
+        "label",
+        "create",
+        "d/s/a/x.bin",
+        "--class",
+        "eye",
+        "--id",
+        "l1",
+    ];
+    world.run(&create).await.ok();
+    world.run(&create).await.failed(1, "already exists");
+    for arguments in [
+        &["label", "list", "--dataset", "d"][..],
+        &["label", "list", "d"],
+        &["label", "list", "d/s/a/x.bin"],
+    ] {
+        let listed = world.run(arguments).await.ok();
+        assert!(listed.contains("d/s/a/x.bin/l1  eye"), "{listed}");
+    }
+    world.run(&["label", "get", "d/s/a/x.bin/l1"]).await.ok();
+    for arguments in [
+        &["label", "create", "d/s/z.bin", "--class", "eye"][..],
+        &["download", "d/s/y.bin", "d/s/z.bin", "--to", "back"],
+        &["asset", "get", "d/s/z.bin"],
+    ] {
+        world
+            .run(arguments)
+            .await
+            .failed(1, "granary: d/s/z.bin not found");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_finds_nothing_is_explained() {
+    let world = World::start().await;
+    world.write(&[
+        ("s/metadata.txt", METADATA),
+        ("s/eeg.bin", ""),
+        ("s/b/c.bin", ""),
+    ]);
+    world
+        .run(&["upload", "s", "--dataset", "d", "--wait"])
+        .await
+        .ok();
+    let misspelt = "no session and no asset of this project has the attribute \"fatige\"; did you mean \"fatigue\"?";
+    let other = "attributes.fatigue of d/s is the number 4, and is compared with a text";
+    for (filter, said) in [
+        ("attributes.fatige > 3", misspelt),
+        ("attributes.fatigue = \"4\"", other),
+    ] {
+        for command in [
+            &["query"][..],
+            &["query", "--count"],
+            &["session", "list", "--filter"],
+        ] {
+            let done = world.run(&[command, &[filter]].concat()).await;
+            assert!(done.stderr.contains(said), "{done:#?}");
+            done.ok();
+        }
+    }
+    let done = world
+        .run(&["query", "attributes.fatigue > 4", "--dataset", "d"])
+        .await;
+    assert_eq!((done.code, done.stderr.as_str()), (0, "no assets\n"));
+}
+
+#[tokio::test]
+async fn a_download_says_what_of_it_was_rejected() {
+    let world = World::start().await;
+    let pipeline = "name: p\non: { event: session.completed, dataset: d }\nsteps:\n  - { name: a, check: media-type, with: { allow: [image/png] } }\n";
+    world.write(&[("p.yaml", pipeline), ("s/x.txt", "text")]);
+    let applied = world.run(&["pipeline", "apply", "-f", "p.yaml"]).await;
+    assert!(
+        applied.stderr.contains("earlier ones stay as they are"),
+        "{applied:#?}"
+    );
+    let upload = ["upload", "s", "--dataset", "d", "--no-metadata", "--wait"];
+    world.run(&upload).await.failed(1, "");
+    let done = world
+        .run(&["download", "--session", "d/s", "--to", "back"])
+        .await;
+    assert!(
+        done.stderr.contains("rejected by checks: 1 file of these"),
+        "{done:#?}"
+    );
+    done.ok();
 }

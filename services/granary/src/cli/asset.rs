@@ -4,6 +4,7 @@ use granary_proto::metadata::v1::{Asset as Message, GetAssetRequest};
 
 use super::{
     context::{Context, Limit},
+    nothing,
     query::matching,
 };
 use crate::{
@@ -73,12 +74,13 @@ impl Asset {
                     .map_err(Failure::usage)?;
                 list(context, &parent, &filter, limit).await
             }
-            Self::Get { asset } => {
-                let name = names::asset(context.project(), &asset).map_err(Failure::usage)?;
+            Self::Get { asset: written } => {
+                let name = names::asset(context.project(), &written).map_err(Failure::usage)?;
                 let client = context.client().await?;
                 let asset = call!(client.assets().get_asset(GetAssetRequest {
                     name: name.to_string()
-                }))?;
+                }))
+                .map_err(|error| names::asset_as_written(error, &name, &written))?;
                 context.out.item(&asset, details)
             }
         }
@@ -92,7 +94,12 @@ async fn list(context: &Context, parent: &str, filter: &str, limit: Limit) -> Ou
         listing.page(&assets, row)
     })
     .await?;
-    listing.finish()
+    let found = !listing.is_empty();
+    listing.finish()?;
+    if !found {
+        nothing::explain(&client, &context.out, parent, filter).await;
+    }
+    Ok(())
 }
 
 /// An asset as a row of a table.

@@ -12,7 +12,7 @@ use granary_core::{
     path,
     units::human_bytes,
 };
-use granary_proto::metadata::v1::{Asset, BatchGetAssetsRequest, SnapshotAsset};
+use granary_proto::metadata::v1::{Asset, AssetState, BatchGetAssetsRequest, SnapshotAsset};
 use granary_transfer::{DownloadOptions, Downloaded, Downloader, Wanted};
 use serde_json::json;
 
@@ -67,6 +67,7 @@ struct Found {
     path: String,
     size: u64,
     sha256: String,
+    rejected: bool,
 }
 
 impl Download {
@@ -77,6 +78,7 @@ impl Download {
         if found.is_empty() {
             out.note("nothing to fetch");
         }
+        let rejected = found.iter().filter(|file| file.rejected).count();
         let bytes = found.iter().map(|file| file.size).sum();
         let progress = out.bytes_bar("download", bytes);
         let default = DownloadOptions::default();
@@ -117,10 +119,17 @@ impl Download {
         };
         let json = || {
             Ok(
-                json!({ "files": total.files, "bytes": total.bytes, "skipped": total.skipped, "seconds": seconds.as_secs_f64() }),
+                json!({ "files": total.files, "bytes": total.bytes, "skipped": total.skipped, "rejected": rejected, "seconds": seconds.as_secs_f64() }),
             )
         };
-        context.out.record(json, line)
+        context.out.record(json, line)?;
+        if rejected > 0 {
+            let count = human::count(u64::try_from(rejected).unwrap_or_default(), "file");
+            out.note(&format!(
+                "rejected by checks: {count} of these; granary asset list --filter 'state = REJECTED' names them"
+            ));
+        }
+        Ok(())
     }
 
     async fn find(&self, context: &Context, client: &mut Client) -> Outcome<Vec<Found>> {
@@ -153,8 +162,8 @@ impl Download {
             let parent = names::dataset_scope(context.project(), self.dataset.as_deref())
                 .map_err(Failure::usage)?;
             let wanted = |asset: &&Asset| match asset.state() {
-                granary_proto::metadata::v1::AssetState::Ready => true,
-                granary_proto::metadata::v1::AssetState::Pending => false,
+                AssetState::Ready => true,
+                AssetState::Pending => false,
                 _ => self.include_rejected,
             };
             matching(client, &parent, filter, None, |assets| {
@@ -168,23 +177,29 @@ impl Download {
     }
 
     async fn named(&self, context: &Context, client: &Client, found: &mut Vec<Found>) -> Outcome {
-        let mut by_project: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        // As they were written, by name.
+        let mut by_project: BTreeMap<String, BTreeMap<AssetName, &str>> = BTreeMap::new();
         for asset in &self.assets {
             let name = names::asset(context.project(), asset).map_err(Failure::usage)?;
             by_project
                 .entry(format!("projects/{}", name.project))
                 .or_default()
-                .push(name.to_string());
+                .insert(name, asset);
         }
-        for (parent, mut names) in by_project {
-            names.sort();
-            names.dedup();
+        for (parent, written) in by_project {
+            let names: Vec<String> = written.keys().map(ToString::to_string).collect();
+            let as_written = |error| {
+                written.iter().fold(error, |error, (name, written)| {
+                    names::asset_as_written(error, name, written)
+                })
+            };
             for names in names.chunks(BATCH) {
                 let request = BatchGetAssetsRequest {
                     parent: parent.clone(),
                     names: names.to_vec(),
                 };
-                let answer = call!(client.assets().batch_get_assets(request))?;
+                let answer =
+                    call!(client.assets().batch_get_assets(request)).map_err(as_written)?;
                 collect(found, answer.assets.iter().map(of_asset))?;
             }
         }
@@ -203,13 +218,17 @@ fn collect(
 }
 
 fn of_asset(asset: &Asset) -> granary_core::Result<Found> {
-    found(
+    let found = found(
         &asset.name,
         &asset.session,
         &asset.path,
         asset.size_bytes,
         &asset.sha256,
-    )
+    )?;
+    Ok(Found {
+        rejected: asset.state() == AssetState::Rejected,
+        ..found
+    })
 }
 
 fn of_snapshot(asset: &SnapshotAsset) -> granary_core::Result<Found> {
@@ -235,6 +254,7 @@ fn found(
         path: path.to_owned(),
         size: u64::try_from(size).unwrap_or_default(),
         sha256: sha256.to_owned(),
+        rejected: false,
     })
 }
 
@@ -251,6 +271,7 @@ fn place(to: &Path, found: Vec<Found>) -> granary_core::Result<BTreeMap<String, 
         path,
         size,
         sha256,
+        rejected: _,
     } in found
     {
         path::check(&path)?;
@@ -295,6 +316,7 @@ mod tests {
             path: path.into(),
             size: 1,
             sha256: String::new(),
+            rejected: false,
         }
     }
 

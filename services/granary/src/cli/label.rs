@@ -1,14 +1,16 @@
 //! `granary label`: annotations of assets.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use granary_core::{Error, name::AssetName};
 use granary_proto::metadata::v1::{
-    Box as Rectangle, CreateLabelRequest, DeleteLabelRequest, GetLabelRequest, Label as Message,
-    ListLabelsRequest, UpdateLabelRequest,
+    BatchGetAssetsRequest, Box as Rectangle, CreateLabelRequest, DeleteLabelRequest,
+    GetLabelRequest, Label as Message, ListLabelsRequest, UpdateLabelRequest,
 };
 
 use super::context::{Context, Limit};
 use crate::{
-    client::{call, request_id},
+    client::{Client, call, request_id},
     failure::{Failure, Outcome},
     human, names,
     output::{Listing, Table},
@@ -20,13 +22,17 @@ pub(crate) enum Label {
     /// Lists the labels of an asset, or of all assets of a dataset
     List {
         /// DATASET, DATASET/SESSION/PATH, DATASET/ASSET or a full name
-        of: String,
+        #[arg(required_unless_present = "dataset")]
+        of: Option<String>,
+        /// All of this dataset
+        #[arg(long, value_name = "DATASET", conflicts_with = "of")]
+        dataset: Option<String>,
         #[command(flatten)]
         limit: Limit,
     },
     /// Shows a label
     Get {
-        /// DATASET/ASSET/LABEL or its full name
+        /// DATASET/SESSION/PATH/LABEL, DATASET/ASSET/LABEL or its full name
         label: String,
     },
     /// Labels an asset with a class, of the whole or of a box in it
@@ -46,7 +52,7 @@ pub(crate) enum Label {
     },
     /// Changes a label; snapshots keep what they froze
     Update {
-        /// DATASET/ASSET/LABEL or its full name
+        /// DATASET/SESSION/PATH/LABEL, DATASET/ASSET/LABEL or its full name
         label: String,
         /// The class that it states
         #[arg(long, value_name = "CLASS", required_unless_present = "area")]
@@ -55,12 +61,12 @@ pub(crate) enum Label {
         #[arg(long = "box", id = "area", value_name = "X,Y,WIDTH,HEIGHT", value_parser = rectangle)]
         area: Option<Rectangle>,
         /// Only if this is still the newest revision
-        #[arg(long, value_name = "N", default_value_t = 0)]
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
         revision: i64,
     },
     /// Removes a label; snapshots keep it
     Delete {
-        /// DATASET/ASSET/LABEL or its full name
+        /// DATASET/SESSION/PATH/LABEL, DATASET/ASSET/LABEL or its full name
         label: String,
     },
 }
@@ -94,13 +100,12 @@ fn rectangle(text: &str) -> Result<Rectangle, String> {
 impl Label {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::List { of, limit } => {
-                list(
-                    context,
-                    parent(context, &of).map_err(Failure::usage)?,
-                    limit,
-                )
-                .await
+            Self::List { of, dataset, limit } => {
+                let parent = match dataset {
+                    Some(dataset) => of_dataset(context, &dataset),
+                    None => parent(context, &of.unwrap_or_default()),
+                };
+                list(context, parent.map_err(Failure::usage)?, limit).await
             }
             Self::Get { label } => {
                 let name = names::label(context.project(), &label)
@@ -159,16 +164,15 @@ impl Label {
 
 fn parent(context: &Context, of: &str) -> Result<String, Error> {
     match of.strip_prefix("projects/") {
-        Some(_) if AssetName::parse(of).is_err() => Ok(format!(
-            "{}/assets/-",
-            names::dataset(context.project(), of)?
-        )),
-        None if !of.contains('/') => Ok(format!(
-            "{}/assets/-",
-            names::dataset(context.project(), of)?
-        )),
+        Some(_) if AssetName::parse(of).is_err() => of_dataset(context, of),
+        None if !of.contains('/') => of_dataset(context, of),
         _ => Ok(names::asset(context.project(), of)?.to_string()),
     }
+}
+
+fn of_dataset(context: &Context, dataset: &str) -> Result<String, Error> {
+    let dataset = names::dataset(context.project(), dataset)?;
+    Ok(format!("{dataset}/assets/-"))
 }
 
 async fn create(context: &Context, asset: &str, says: Says, label_id: String) -> Outcome {
@@ -184,9 +188,9 @@ async fn create(context: &Context, asset: &str, says: Says, label_id: String) ->
         label_id,
         request_id: request_id(),
     };
-    context
-        .out
-        .item(&call!(client.labels().create_label(request))?, details)
+    let label = call!(client.labels().create_label(request))
+        .map_err(|error| names::asset_as_written(error, &name, asset))?;
+    context.out.item(&label, details)
 }
 
 async fn list(context: &Context, parent: String, limit: Limit) -> Outcome {
@@ -202,13 +206,21 @@ async fn list(context: &Context, parent: String, limit: Limit) -> Outcome {
             page_size,
             page_token
         }))?;
-        Ok::<_, Failure>((response.labels, response.next_page_token))
+        let paths = match context.out.is_table() {
+            true => paths(&client, &response.labels).await?,
+            false => Paths::new(),
+        };
+        let labels = response.labels.into_iter();
+        let labels = labels.map(|label| (path_of(&label, &paths), label));
+        Ok::<_, Failure>((labels.collect(), response.next_page_token))
     };
-    page::each(limit.limit, get, |labels| {
+    page::each(limit.limit, get, |labels: Vec<(String, Message)>| {
+        let (shown, labels): (Vec<_>, Vec<_>) = labels.into_iter().unzip();
+        let mut shown = shown.into_iter();
         listing.page(&labels, |label| {
             let updated = human::time(label.update_time.as_ref());
             [
-                human::short(&label.name),
+                shown.next().unwrap_or_default(),
                 label.class.clone(),
                 area(label),
                 label.revision.to_string(),
@@ -219,6 +231,40 @@ async fn list(context: &Context, parent: String, limit: Limit) -> Outcome {
     })
     .await?;
     listing.finish()
+}
+
+/// Where assets are, by their names.
+type Paths = BTreeMap<String, String>;
+
+async fn paths(client: &Client, labels: &[Message]) -> Outcome<Paths> {
+    let names: BTreeSet<String> = labels
+        .iter()
+        .filter_map(|label| Some(label.name.split_once("/labels/")?.0.to_owned()))
+        .collect();
+    if names.is_empty() {
+        return Ok(Paths::new());
+    }
+    let request = BatchGetAssetsRequest {
+        parent: client.project().to_string(),
+        names: names.into_iter().collect(),
+    };
+    let answer = call!(client.assets().batch_get_assets(request))?;
+    let assets = answer.assets.into_iter();
+    Ok(assets
+        .map(|asset| {
+            let path = format!("{}/{}", human::short(&asset.session), asset.path);
+            (asset.name, path)
+        })
+        .collect())
+}
+
+// As the other commands take it.
+fn path_of(label: &Message, paths: &Paths) -> String {
+    label
+        .name
+        .split_once("/labels/")
+        .and_then(|(asset, label)| Some(format!("{}/{label}", paths.get(asset)?)))
+        .unwrap_or_else(|| human::short(&label.name))
 }
 
 fn area(label: &Message) -> String {

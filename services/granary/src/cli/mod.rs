@@ -9,6 +9,7 @@ mod download;
 mod events;
 mod job;
 mod label;
+mod nothing;
 mod pipeline;
 mod project;
 mod query;
@@ -45,7 +46,7 @@ const OF_CALLERS: [&str; 4] = ["endpoint", "project", "token", "output"];
 const SETTINGS: &str = "\
 Flags win over environment variables, and those over the file of --config. The file is TOML, such as \
 `endpoint = \"http://lab:7070\"`, with any of: endpoint, project and token for commands that call a server; listen, s3_listen, \
-database_url, object_store, job_slots and log_format for `granary serve`; data_dir and log for both.";
+s3_public_endpoint, database_url, object_store, job_slots and log_format for `granary serve`; data_dir and log for both.";
 
 /// Granary keeps recordings and images safe, checks and prepares what is new, answers queries, and runs jobs on it.
 ///
@@ -173,12 +174,35 @@ fn command() -> clap::Command {
 fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> clap::error::Result<Cli> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let mut command = command();
-    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    let mut matches = command
+        .try_get_matches_from_mut(&arguments)
+        .map_err(|error| as_typed(error, &arguments))?;
     match useless(&matches) {
         Some(message) => Err(command.error(ErrorKind::ArgumentConflict, message)),
         None => Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command)),
     }
+}
+
+// The same error with a usage line of what was typed: flags that environment variables set would stand there as if they were needed.
+fn as_typed(error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        return error;
+    }
+    let plain =
+        |flag: clap::Arg| flag.env(clap::builder::Resettable::<clap::builder::OsStr>::Reset);
+    command()
+        .mut_args(plain)
+        .mut_subcommands(|command| command.mut_args(plain))
+        .try_get_matches_from_mut(arguments)
+        .err()
+        .unwrap_or(error)
 }
 
 // What was asked of a command that cannot heed it.

@@ -15,7 +15,7 @@ use crate::{
     client::call,
     failure::{Failure, Outcome},
     human, names,
-    output::{Listing, Table},
+    output::{self, Listing, Table},
     page, yaml,
 };
 
@@ -29,12 +29,14 @@ pub(crate) enum Pipeline {
         pipeline: String,
     },
     /// Says what applying a definition would change and do, and changes nothing
+    ///
+    /// The newest session that matches is the example; no step runs on it, since a pipeline works on sessions that complete once it is applied.
     Plan {
         /// YAML of one or several definitions; - reads standard input
         #[arg(long, short = 'f', value_name = "FILE")]
         file: PathBuf,
     },
-    /// Creates pipelines, or new versions of them
+    /// Creates pipelines, or new versions of them, for sessions that complete from now on
     Apply {
         /// YAML of one or several definitions; - reads standard input
         #[arg(long, short = 'f', value_name = "FILE")]
@@ -63,6 +65,8 @@ impl Pipeline {
     }
 }
 
+const FROM_NOW_ON: &str = "pipelines work on sessions that complete after they are applied; earlier ones stay as they are";
+
 struct Definition {
     place: String,
     definition: PipelineDefinition,
@@ -83,6 +87,7 @@ fn definitions(file: &Path) -> Outcome<Vec<Definition>> {
 async fn apply(context: &Context, file: &Path) -> Outcome {
     let definitions = definitions(file)?;
     let client = context.client().await?;
+    let mut changed = false;
     for Definition { place, definition } in definitions {
         let request = ApplyPipelineRequest {
             parent: client.project().to_string(),
@@ -100,6 +105,10 @@ async fn apply(context: &Context, file: &Path) -> Outcome {
             )
         };
         context.out.record(|| to_json(&response), line)?;
+        changed |= response.change() != PipelineChange::Unchanged;
+    }
+    if changed && context.out.is_table() {
+        context.out.note(FROM_NOW_ON);
     }
     Ok(())
 }
@@ -119,6 +128,9 @@ async fn plan(context: &Context, file: &Path) -> Outcome {
             true => context.out.print(&planned(&name, &response))?,
             false => context.out.record(|| to_json(&response), String::new)?,
         }
+    }
+    if context.out.is_table() {
+        context.out.note(FROM_NOW_ON);
     }
     Ok(())
 }
@@ -145,7 +157,7 @@ fn planned(name: &str, plan: &PlanPipelineResponse) -> String {
     let session = match plan.session.as_str() {
         "" => "no completed session matches yet".to_owned(),
         session => format!(
-            "for the newest session that matches, {}:",
+            "it would do this for a session like the newest that matches, {}:",
             human::short(session)
         ),
     };
@@ -206,9 +218,7 @@ fn details(pipeline: &Message) -> granary_core::Result<String> {
         .field("Created", human::time(pipeline.create_time.as_ref()))
         .field("Updated", human::time(pipeline.update_time.as_ref()));
     let definition = to_json(&pipeline.definition.clone().unwrap_or_default())?;
-    let yaml = serde_yaml_ng::to_string(&definition)
-        .map_err(|error| granary_core::Error::internal("printing YAML", error))?;
-    Ok(format!("{}\n{yaml}", table.render()))
+    Ok(format!("{}\n{}", table.render(), output::yaml(&definition)))
 }
 
 fn change(change: PipelineChange) -> &'static str {

@@ -2,7 +2,7 @@
 
 use granary_proto::metadata::v1::{Asset, ListAssetsRequest};
 
-use super::{asset, context::Context};
+use super::{asset, context::Context, nothing};
 use crate::{
     client::{Client, call},
     failure::{Failure, Outcome, with_caret},
@@ -52,6 +52,9 @@ impl Query {
                 Ok(())
             })
             .await?;
+            if total == 0 {
+                nothing::explain(&client, out, &parent, &self.filter).await;
+            }
             return match out.is_table() {
                 true => out.line(&total.to_string()),
                 false => out.document(&serde_json::json!({ "count": total })),
@@ -65,17 +68,28 @@ impl Query {
                     .map(|asset| format!("{}{end}", asset.uri))
                     .collect::<String>()
             };
-            return matching(&client, &parent, &self.filter, self.limit, |assets| {
+            let mut found = false;
+            matching(&client, &parent, &self.filter, self.limit, |assets| {
+                found |= !assets.is_empty();
                 out.print(&text(assets))
             })
-            .await;
+            .await?;
+            if !found {
+                nothing::explain(&client, out, &parent, &self.filter).await;
+            }
+            return Ok(());
         }
         let mut listing = Listing::new(out, "assets", asset::HEADERS);
         matching(&client, &parent, &self.filter, self.limit, |assets| {
             listing.page(&assets, asset::row)
         })
         .await?;
-        listing.finish()
+        let found = !listing.is_empty();
+        listing.finish()?;
+        if !found {
+            nothing::explain(&client, out, &parent, &self.filter).await;
+        }
+        Ok(())
     }
 }
 

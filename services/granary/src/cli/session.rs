@@ -5,7 +5,10 @@ use std::time::Duration;
 use granary_core::units::Span;
 use granary_proto::metadata::v1::{GetSessionRequest, ListSessionsRequest, Session as Message};
 
-use super::context::{Context, Limit};
+use super::{
+    context::{Context, Limit},
+    nothing,
+};
 use crate::{
     client::call,
     failure::{Failure, Outcome, with_caret},
@@ -128,7 +131,12 @@ async fn list(context: &Context, parent: String, filter: String, limit: Limit) -
         Ok::<_, Failure>((response.sessions, response.next_page_token))
     };
     page::each(limit.limit, get, |sessions| listing.page(&sessions, row)).await?;
-    listing.finish()
+    let found = !listing.is_empty();
+    listing.finish()?;
+    if !found {
+        nothing::explain(&client, &context.out, &parent, &filter).await;
+    }
+    Ok(())
 }
 
 fn row(session: &Message) -> [String; 7] {

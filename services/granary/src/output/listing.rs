@@ -34,7 +34,7 @@ impl Listing {
     pub(crate) fn page<M: Message + Name, const N: usize>(
         &mut self,
         items: &[M],
-        row: impl Fn(&M) -> [String; N],
+        mut row: impl FnMut(&M) -> [String; N],
     ) -> Outcome {
         let text = match self.out.format() {
             Format::Table => {
@@ -76,10 +76,15 @@ impl Listing {
             if self.printed == 0 {
                 text.push_str(&format!("{}:\n", self.key));
             }
-            text.push_str(&yaml(&serde_json::Value::Array(vec![to_json(item)?]))?);
+            text.push_str(&yaml(&serde_json::Value::Array(vec![to_json(item)?])));
             self.printed += 1;
         }
         Ok(text)
+    }
+
+    /// Whether nothing was printed yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.printed == 0
     }
 
     /// Ends the document; says so when a table has no rows.

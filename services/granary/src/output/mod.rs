@@ -3,6 +3,7 @@
 mod listing;
 mod progress;
 mod table;
+mod yaml;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -16,6 +17,7 @@ use crate::failure::{Failure, Outcome};
 pub(crate) use listing::Listing;
 pub(crate) use progress::Progress;
 pub(crate) use table::Table;
+pub(crate) use yaml::yaml;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -128,7 +130,7 @@ impl Out {
     /// A document in JSON or YAML.
     pub(crate) fn document(&self, json: &Json) -> Outcome {
         match self.format {
-            Format::Yaml => self.print(&yaml(json)?),
+            Format::Yaml => self.print(&yaml(json)),
             _ => self.line(&pretty(json)?),
         }
     }
@@ -142,7 +144,7 @@ impl Out {
         match self.format {
             Format::Table => self.line(&line()),
             Format::Json => self.line(&json()?.to_string()),
-            Format::Yaml => self.print(&format!("---\n{}", yaml(&json()?)?)),
+            Format::Yaml => self.print(&format!("---\n{}", yaml(&json()?))),
         }
     }
 
@@ -164,9 +166,4 @@ impl Out {
 fn pretty(json: &Json) -> granary_core::Result<String> {
     serde_json::to_string_pretty(json)
         .map_err(|error| granary_core::Error::internal("printing JSON", error))
-}
-
-fn yaml(json: &Json) -> granary_core::Result<String> {
-    serde_yaml_ng::to_string(json)
-        .map_err(|error| granary_core::Error::internal("printing YAML", error))
 }

@@ -45,6 +45,7 @@ pub(crate) fn program() -> Command {
 pub(crate) struct World {
     folder: TempDir,
     ports: [u16; 2],
+    flags: Vec<String>,
     server: Option<Child>,
 }
 
@@ -88,9 +89,16 @@ fn free_port() -> u16 {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| Vec::new()).await
+    }
+
+    /// With more flags, which may depend on the ports of gRPC and of the store.
+    pub(crate) async fn start_with(flags: impl FnOnce([u16; 2]) -> Vec<String>) -> Self {
+        let ports = [free_port(), free_port()];
         let mut world = Self {
             folder: tempfile::tempdir().unwrap(),
-            ports: [free_port(), free_port()],
+            ports,
+            flags: flags(ports),
             server: None,
         };
         world.start_server().await;
@@ -121,6 +129,7 @@ impl World {
                 "--s3-listen",
                 &format!("127.0.0.1:{}", self.ports[1]),
             ])
+            .args(&self.flags)
             .stderr(log)
             .spawn()
             .unwrap();
