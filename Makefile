@@ -8,7 +8,7 @@ help: ## say what can be made
 build: ## build the granary program
 	cargo build --locked --package granary
 
-run: ## start the platform, take in the examples, show what it did, stay up until Ctrl-C
+run: ## start the platform, take in the examples, show what it did, stay up until Ctrl-C; GRANARY_PORT=7070 GRANARY_S3_PORT=7071, data in .granary
 	@scripts/run.sh
 
 test: ## install what tests need, then all checks and tests
@@ -31,5 +31,5 @@ fmt: ## format Rust and protos
 tools: ## install PostgreSQL, MinIO, buf and the rest
 	@scripts/tools.sh all
 
-clean-data: ## remove the example sessions and the data of `make run`
+clean-data: ## remove the example sessions and .granary: all that a platform of `make run` holds, your own data too
 	rm -rf examples/data .granary

@@ -1,6 +1,8 @@
 """`make run`: the platform at work on the example sessions, then up until Ctrl-C.
 
     python3 scripts/demo.py DATA_DIR
+
+GRANARY_PORT and GRANARY_S3_PORT say where it listens instead of 7070 and 7071.
 """
 
 import os
@@ -35,7 +37,7 @@ def main():
         where(server)
         while server.process.poll() is None:
             time.sleep(0.2)
-        fail(f"the server ended; see {server.log}")
+        fail(f"the server ended: {server.last_words()}; {server.log} says more")
     except KeyboardInterrupt:
         print("\nstopping")
     finally:

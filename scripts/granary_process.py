@@ -40,6 +40,7 @@ class Server:
         self.flags = list(flags)
         self.env = {**os.environ, **(env or {})}
         self.log = log
+        self.log_start = 0
         self.process = None
 
     @property
@@ -49,6 +50,7 @@ class Server:
     def start(self, patience=60):
         """Starts it and returns once it says that it is ready."""
         log = open(self.log, "ab") if self.log else None
+        self.log_start = log.tell() if log else 0
         self.process = subprocess.Popen(
             [
                 program(), "serve", "--data-dir", self.data_dir,
@@ -59,8 +61,18 @@ class Server:
         line = self.process.stdout.readline().strip()
         if line != "ready":
             self.process.wait(patience)
-            raise Failed(f"granary serve did not start; see {self.log or 'the messages above'}")
+            raise Failed(f"granary serve did not start: {self.last_words()}")
         return self
+
+    def last_words(self):
+        """The last that this start of it wrote to its log, its own error if there is one."""
+        if not self.log:
+            return "see the messages above"
+        with open(self.log, "rb") as log:
+            log.seek(self.log_start)
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+        errors = [line.removeprefix("granary: ") for line in lines if line.startswith("granary: ")]
+        return (errors or lines or [f"see {self.log}"])[-1]
 
     def kill(self):
         """No chance to tidy up. What was written stays in the kernel: it is no power cut."""

@@ -3,6 +3,7 @@
 #
 #   scripts/run.sh          data is kept in .granary, so the second time finds it there
 #   GRANARY_DATA_DIR=DIR    keeps it elsewhere
+#   GRANARY_PORT, GRANARY_S3_PORT    where it listens instead of 7070 and 7071
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
