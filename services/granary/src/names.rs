@@ -76,6 +76,13 @@ pub(crate) fn asset_as_written(error: Error, name: &AssetName, written: &str) ->
         Error::NotFound { resource } if resource == name.to_string() => {
             Error::not_found(crate::human::shown(written))
         }
+        Error::AlreadyExists { resource, reason } => {
+            let label = resource.strip_prefix(&format!("{name}/labels/"));
+            let resource = label.map_or(resource.clone(), |label| {
+                crate::human::shown(&format!("{written}/{label}"))
+            });
+            Error::AlreadyExists { resource, reason }
+        }
         other => other,
     }
 }

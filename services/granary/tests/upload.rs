@@ -270,7 +270,10 @@ async fn labels_and_assets_are_named_by_their_paths() {
         "l1",
     ];
     world.run(&create).await.ok();
-    world.run(&create).await.failed(1, "already exists");
+    world
+        .run(&create)
+        .await
+        .failed(1, "d/s/a/x.bin/l1 already exists");
     for arguments in [
         &["label", "list", "--dataset", "d"][..],
         &["label", "list", "d"],
