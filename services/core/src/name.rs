@@ -132,6 +132,10 @@ names! {
     EntrypointName = "applications"/application: Opaque / "versions"/version: Opaque / "entrypoints"/entrypoint: Opaque;
     /// One execution of an entrypoint.
     JobName = "projects"/project: Slug / "jobs"/job: Slug;
+    /// Somebody with a role in a project, or an invitation.
+    MemberName = "projects"/project: Slug / "members"/member: Opaque;
+    /// A key for machines.
+    ApiKeyName = "projects"/project: Slug / "apiKeys"/key: Opaque;
     /// A machine that pulls jobs.
     WorkerName = "workers"/worker: Slug;
 }
@@ -210,6 +214,24 @@ impl LabelName {
             project: self.project.clone(),
             dataset: self.dataset.clone(),
             asset: self.asset.clone(),
+        }
+    }
+}
+
+impl MemberName {
+    /// The project that it is in.
+    pub fn parent(&self) -> ProjectName {
+        ProjectName {
+            project: self.project.clone(),
+        }
+    }
+}
+
+impl ApiKeyName {
+    /// The project that it is for.
+    pub fn parent(&self) -> ProjectName {
+        ProjectName {
+            project: self.project.clone(),
         }
     }
 }
