@@ -25,6 +25,9 @@ impl fmt::Display for Violation {
     }
 }
 
+/// The longest that a caller waits by itself for a limit to pass.
+const SOON: Duration = Duration::from_secs(120);
+
 /// The cause of an error, kept for the log.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -201,17 +204,16 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed soon without anybody changing anything. What is refused until tomorrow is not worth waiting for.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable { .. }
-                | Self::Exhausted {
-                    retry_after: Some(_),
-                    ..
-                }
-                | Self::DeadlineExceeded { .. }
-        )
+        match self {
+            Self::Unavailable { .. } | Self::DeadlineExceeded { .. } => true,
+            Self::Exhausted {
+                retry_after: Some(after),
+                ..
+            } => *after <= SOON,
+            _ => false,
+        }
     }
 
     /// Whether the fault lies with the system or the moment and not with what was asked for. It says nothing about the request, which is to
@@ -322,6 +324,15 @@ mod tests {
             violations.finish().unwrap_err().to_string(),
             "a: is missing; b: is too long"
         );
+    }
+
+    #[test]
+    fn what_passes_tomorrow_is_not_waited_for() {
+        let exhausted = |seconds| Error::Exhausted {
+            reason: "full".into(),
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        assert!(exhausted(1).is_transient() && !exhausted(3600).is_transient());
     }
 
     #[test]

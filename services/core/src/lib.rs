@@ -3,6 +3,7 @@
 //! Nothing in here knows a wire format or a database, so that every other crate can depend on it.
 
 pub mod clock;
+pub mod day;
 pub mod error;
 mod excerpt;
 pub mod filter;

@@ -1,0 +1,254 @@
+//! What attempts took, on its way to the ledger in Metadata, and how much projects may run, which Metadata knows.
+//!
+//! Both stand in this service's own database: what is owed to the ledger goes there with the end of the attempt, in one transaction, and is sent
+//! until it has arrived; limits hold on while Metadata is away.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+    time::Duration,
+};
+
+use granary_core::{
+    Result,
+    clock::from_micros,
+    day::Day,
+    id,
+    name::{JobName, ProjectName},
+};
+use granary_runtime::db;
+use parking_lot::Mutex;
+use sea_orm::ConnectionTrait;
+use tokio::sync::Notify;
+
+use crate::{
+    core::Core,
+    metadata::Metadata,
+    store::{
+        attempts::Ended,
+        jobs::Row,
+        usage::{self as store, Limits, Record},
+    },
+};
+
+/// How often limits are asked for of projects whose jobs wait, and how long to wait after a failure.
+const PERIOD: Duration = Duration::from_secs(5);
+/// How many records are sent at once.
+const AT_ONCE: i64 = 500;
+const SECOND: i64 = 1_000_000;
+
+/// What the parts of the service tell each other about usage.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    /// Limits as they stand in the database.
+    known: Mutex<HashMap<String, Limits>>,
+    /// Whether any project has limits.
+    pub limited: AtomicBool,
+    /// The day on which it was last looked.
+    day: AtomicI64,
+    owed: Notify,
+}
+
+/// What attempts took: every second that one began. A repeated end of an attempt gives the same record.
+fn records<'a>(rows: impl IntoIterator<Item = &'a Row>, ended: &[Ended]) -> Vec<Record> {
+    let names: HashMap<i64, &JobName> = rows.into_iter().map(|row| (row.seq, &row.name)).collect();
+    let record = |ended: &Ended| {
+        let name = names.get(&ended.job)?;
+        let micros = ended.finished.saturating_sub(ended.started).max(0);
+        let (number, started) = (ended.number.to_string(), ended.started.to_string());
+        Some(Record {
+            id: id::digest(&["attempt", &name.to_string(), &number, &started]),
+            project: name.project.clone(),
+            day: Day::of(from_micros(ended.finished)).number(),
+            seconds: micros.saturating_add(SECOND - 1) / SECOND,
+        })
+    };
+    let records = ended.iter().filter_map(record);
+    records.filter(|record| record.seconds > 0).collect()
+}
+
+/// Takes down what attempts took, in the transaction in which they end.
+pub(crate) async fn owe<'a>(
+    tx: &impl ConnectionTrait,
+    rows: impl IntoIterator<Item = &'a Row>,
+    ended: &[Ended],
+) -> Result<()> {
+    store::record(tx, &records(rows, ended)).await
+}
+
+/// After attempts have ended: what they took is to be sent, and others of their projects may start.
+pub(crate) fn ended(core: &Core) {
+    core.usage.owed.notify_one();
+    if core.usage.limited.load(Ordering::Relaxed) {
+        core.hub.queue_changed();
+    }
+}
+
+/// Takes note of the limits of a project, if they are not known; says whether they were not.
+pub(crate) async fn learn(core: &Core, project: &str, limits: Limits) -> Result<bool> {
+    if core.usage.known.lock().get(project) == Some(&limits) {
+        return Ok(false);
+    }
+    let tx = core.db.begin().await?;
+    store::limit(&tx, project, limits).await?;
+    db::commit(tx).await?;
+    core.usage.known.lock().insert(project.to_owned(), limits);
+    Ok(true)
+}
+
+/// Asks for the limits of projects whose jobs wait; what cannot be learned of one does not keep the others from theirs. When there are others,
+/// or it is another day, whoever waits for jobs looks again.
+async fn refresh(core: &Core, metadata: &Metadata) -> Result<()> {
+    let today = Day::of(core.clock.now()).number();
+    let mut changed = core.usage.day.swap(today, Ordering::Relaxed) != today;
+    let mut outcome = Ok(());
+    for project in store::waiting(core.db.reader()).await? {
+        match metadata.limits(&ProjectName::new(&project)?).await {
+            Ok(limits) => changed |= learn(core, &project, limits).await?,
+            Err(error) => outcome = Err(error),
+        }
+    }
+    if changed {
+        core.hub.queue_changed();
+    }
+    outcome
+}
+
+/// Sends what is owed to the ledger.
+async fn send(core: &Core, metadata: &Metadata) -> Result<()> {
+    loop {
+        let records = store::unsent(core.db.reader(), AT_ONCE).await?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        metadata.record(&records).await?;
+        // If this is not reached, they are sent again, and count once.
+        let tx = core.db.begin().await?;
+        store::sent(&tx, &records).await?;
+        db::commit(tx).await?;
+    }
+}
+
+/// Sends and asks.
+pub(crate) async fn tick(core: &Core, metadata: &Metadata) -> Result<()> {
+    send(core, metadata).await?;
+    refresh(core, metadata).await
+}
+
+/// Ticks when something is owed, and every now and then.
+pub(crate) async fn watch(core: &Core, metadata: &Metadata) {
+    let mut ticked = Ok(());
+    loop {
+        let failed = ticked.is_err();
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            () = core.usage.owed.notified(), if !failed => {}
+            () = core.stopping.cancelled() => return,
+        }
+        ticked = tick(core, metadata).await;
+        if let Err(error) = &ticked {
+            tracing::warn!(%error, "cannot tell what jobs used, or learn what they may: will try again");
+        }
+    }
+}
+
+/// Why a job that waits may not start, although a worker may be free; nothing if it may.
+pub(crate) async fn wait_reason(core: &Core, project: &str) -> Result<String> {
+    let db = core.db.reader();
+    let Some(limits) = store::limited(db).await?.remove(project) else {
+        return Ok(String::new());
+    };
+    let now = core.now();
+    let projects = BTreeSet::from([project]);
+    let running = store::running(db, &projects, now).await?;
+    let running = running.get(project).copied().unwrap_or_default();
+    let today = Day::of(from_micros(now)).number();
+    let ended = store::taken(db, &projects, today).await?;
+    let taken = ended.get(project).copied().unwrap_or_default() + running.micros / SECOND;
+    Ok(match limits {
+        Limits { seconds, .. } if seconds > 0 && taken >= seconds => {
+            format!(
+                "the jobs of its project took {taken} of {seconds} seconds today (max_daily_job_seconds): it can start after 00:00 UTC"
+            )
+        }
+        Limits { concurrent, .. } if concurrent > 0 && running.jobs >= concurrent => {
+            format!(
+                "{} of {concurrent} jobs of its project run (max_concurrent_jobs)",
+                running.jobs
+            )
+        }
+        _ => String::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::State;
+
+    fn row() -> Row {
+        Row {
+            seq: 7,
+            name: JobName::new("p", "j").unwrap(),
+            definition: String::new(),
+            state: State::Succeeded,
+            cancel: false,
+            lease: 1,
+            attempt: 1,
+            faults: 0,
+            worker: None,
+            avoid: None,
+            ready: 0,
+            expires: None,
+            acquired: None,
+            started: None,
+            finished: None,
+            log_end: 0,
+            outputs: Vec::new(),
+            created: 1,
+            spec: Vec::new(),
+        }
+    }
+
+    fn ended(number: i64, started: i64, finished: i64) -> Ended {
+        Ended {
+            job: 7,
+            number,
+            worker: "w".into(),
+            started,
+            finished,
+            failure: 0,
+            message: String::new(),
+            exit_code: 0,
+            peak: 0,
+        }
+    }
+
+    #[test]
+    fn an_attempt_counts_each_second_that_it_began() {
+        let seconds = |micros| {
+            let records = records([&row()], &[ended(1, 5, 5 + micros)]);
+            records.first().map(|record| record.seconds)
+        };
+        assert_eq!(seconds(1), Some(1));
+        assert_eq!(seconds(SECOND), Some(1));
+        assert_eq!(seconds(SECOND + 1), Some(2));
+        assert_eq!((seconds(0), seconds(-3)), (None, None));
+    }
+
+    #[test]
+    fn the_same_attempt_is_the_same_record_and_another_is_another() {
+        let ids: Vec<_> = [(1, 5), (1, 5), (2, 5), (1, 6)]
+            .map(|(number, started)| records([&row()], &[ended(number, started, 9)]).remove(0).id)
+            .into();
+        assert_eq!(ids[0], ids[1]);
+        assert!(ids[0] != ids[2] && ids[0] != ids[3] && ids[2] != ids[3]);
+    }
+
+    #[test]
+    fn an_attempt_counts_on_the_day_on_which_it_ended() {
+        let day = 86_400 * SECOND;
+        let records = records([&row()], &[ended(1, day - 1, day)]);
+        assert_eq!((records[0].day, records[0].seconds), (1, 1));
+    }
+}
