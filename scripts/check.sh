@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Everything that is checked without running the product. All checks run; the last line names those that failed.
 #
-#   scripts/check.sh [fmt] [clippy] [protos] [scripts] [tree] [licences]    all of them if none is named
+#   scripts/check.sh [fmt] [clippy] [protos] [scripts] [tree] [licences] [ingress]    all of them if none is named
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
-CHECKS=(fmt protos scripts tree clippy licences)
+CHECKS=(fmt protos scripts tree clippy licences ingress)
 
 check_fmt() { cargo fmt --all --check; }
 
@@ -31,10 +31,17 @@ check_scripts() {
     if have shellcheck; then shellcheck --severity=warning --external-sources scripts/*.sh .ci/run || return; fi
     # Parsed, not compiled: a check leaves nothing behind.
     python3 -c 'import ast, sys
-for name in sys.argv[1:]: ast.parse(open(name, encoding="utf-8").read(), name)' scripts/*.py examples/*.py
+for name in sys.argv[1:]: ast.parse(open(name, encoding="utf-8").read(), name)' scripts/*.py scripts/*/*.py examples/*.py
 }
 
 check_tree() { python3 -B scripts/check_tree.py; }
+
+# What `granary ingress config` writes, as Envoy itself reads it.
+check_ingress() {
+    scripts/tools.sh envoy || return
+    cargo build --quiet --locked --package granary || return
+    "$(scripts/tools.sh path envoy-python)" -B scripts/check_ingress.py
+}
 
 check_licences() { python3 -B scripts/check_licences.py; }
 

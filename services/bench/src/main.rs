@@ -8,6 +8,7 @@
     reason = "a program for the terminal that spawns its load"
 )]
 
+mod auth;
 mod floor;
 mod jobs;
 mod load;
@@ -25,7 +26,7 @@ use report::Report;
 /// Measures a release build of granary.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only these parts: rpc, pipeline, jobs, upload, memory.
+    /// Only these parts: auth, rpc, pipeline, jobs, upload, memory.
     parts: Vec<String>,
     /// How many small JPEGs the pipeline gets.
     #[arg(long, default_value_t = 20_000)]
@@ -66,6 +67,9 @@ async fn main() -> anyhow::Result<()> {
             64.0,
             "at most",
         );
+    }
+    if args.wants("auth") {
+        auth::run(&mut report).await?;
     }
     if args.wants("rpc") {
         rpc::run(&args, &mut report).await?;

@@ -5,7 +5,11 @@ use std::{error::Error as _, time::Duration};
 use granary_core::{Error, Result, name::ProjectName};
 use granary_proto::{
     MAX_MESSAGE_BYTES,
-    identity::v1::token_service_client::TokenServiceClient,
+    identity::v1::{
+        api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
+        member_service_client::MemberServiceClient, token_service_client::TokenServiceClient,
+        usage_service_client::UsageServiceClient,
+    },
     job::v1::{
         application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
         worker_service_client::WorkerServiceClient,
@@ -24,10 +28,15 @@ use granary_proto::{
 use granary_runtime::{Link, auth::TokenSource};
 use tonic::{
     Code, Response, Status, Streaming,
-    transport::{Channel, ClientTlsConfig, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
-use crate::{config::Config, output::Out, retry::Retry};
+use crate::{
+    config::{Config, Identity},
+    login::LoginSource,
+    output::Out,
+    retry::Retry,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -83,7 +92,7 @@ impl Client {
     }
 
     fn over(channel: Channel, config: &Config, out: &Out) -> Result<Self> {
-        let token = TokenSource::fixed(config.token()?.reveal())?;
+        let token = token(config.identity()?, &channel)?;
         Ok(Self {
             link: Link::remote(channel, token),
             config: config.clone(),
@@ -99,7 +108,7 @@ impl Client {
             server,
         };
         let issuer = Issuer::ephemeral().unwrap();
-        let auth = AuthLayer::new(issuer.verifier());
+        let auth = AuthLayer::inside(issuer.verifier(), None);
         let served = server::protect(tonic::service::Routes::default(), &auth);
         let token = TokenSource::renewed(issuer, "test", Role::Administrator);
         Self {
@@ -186,6 +195,14 @@ impl Client {
         events: EventServiceClient,
         /// Tokens.
         tokens: TokenServiceClient,
+        /// Members.
+        members: MemberServiceClient,
+        /// API keys.
+        api_keys: ApiKeyServiceClient,
+        /// The audit log.
+        audit: AuditServiceClient,
+        /// Usage and quotas.
+        usage: UsageServiceClient,
         /// Pipelines.
         pipelines: PipelineServiceClient,
         /// Runs.
@@ -199,6 +216,17 @@ impl Client {
     }
 }
 
+fn token(identity: Identity, channel: &Channel) -> Result<TokenSource> {
+    match identity {
+        Identity::Token(token) | Identity::Local(token) => TokenSource::fixed(token.reveal()),
+        Identity::ApiKey(key, _) => {
+            let way = Link::remote(channel.clone(), TokenSource::none());
+            Ok(TokenSource::api_key(key, way))
+        }
+        Identity::Login(store) => Ok(TokenSource::exchanged(LoginSource::new(store))),
+    }
+}
+
 fn endpoint(config: &Config) -> Result<Endpoint> {
     granary_runtime::install_tls();
     let wrong = |error: tonic::transport::Error| {
@@ -206,9 +234,7 @@ fn endpoint(config: &Config) -> Result<Endpoint> {
     };
     let endpoint = Endpoint::from_shared(config.endpoint.to_string()).map_err(wrong)?;
     let endpoint = match config.endpoint.scheme() {
-        "https" => endpoint
-            .tls_config(ClientTlsConfig::new().with_native_roots())
-            .map_err(wrong)?,
+        "https" => endpoint.tls_config(tls(config)?).map_err(wrong)?,
         _ => endpoint,
     };
     Ok(endpoint
@@ -219,6 +245,22 @@ fn endpoint(config: &Config) -> Result<Endpoint> {
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true))
+}
+
+fn tls(config: &Config) -> Result<ClientTlsConfig> {
+    let tls = ClientTlsConfig::new().with_native_roots();
+    let Some(file) = &config.ca_file else {
+        return Ok(tls);
+    };
+    let wrong = |why: String| Error::invalid("ca_file", format!("{}: {why}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| wrong(crate::human::io_error(&error)))?;
+    if !pem
+        .windows(27)
+        .any(|part| part == b"-----BEGIN CERTIFICATE-----")
+    {
+        return Err(wrong("there is no certificate in it: expected PEM".into()));
+    }
+    Ok(tls.ca_certificate(Certificate::from_pem(pem)))
 }
 
 fn unreachable(config: &Config, cause: &(dyn std::error::Error + 'static)) -> Error {

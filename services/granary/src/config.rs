@@ -7,8 +7,9 @@ use granary_runtime::secret::Secret;
 use url::Url;
 
 use crate::{
+    login::Store,
     paths,
-    settings::{File, secret},
+    settings::{File, Login, secret},
 };
 
 /// Flags that say which server, as whom, and where in it.
@@ -32,7 +33,7 @@ pub(crate) struct Flags {
         help_heading = "Connection"
     )]
     pub(crate) project: Option<String>,
-    /// The token [default: that of the local server, in the file `token` of its data directory]
+    /// The token [default: that of an API key, of a login, or of the local server, in the file `token` of its data directory]
     #[arg(
         long,
         global = true,
@@ -43,6 +44,47 @@ pub(crate) struct Flags {
         help_heading = "Connection"
     )]
     pub(crate) token: Option<Secret>,
+    /// A file with an API key, or else the key itself in GRANARY_API_KEY: tokens are got for it
+    #[arg(
+        long,
+        global = true,
+        env = "GRANARY_API_KEY_FILE",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    pub(crate) api_key_file: Option<PathBuf>,
+    // For the environment: on a command line, others of this machine can see it.
+    #[arg(
+        long,
+        global = true,
+        env = "GRANARY_API_KEY",
+        value_parser = secret,
+        hide = true,
+        hide_env_values = true
+    )]
+    pub(crate) api_key: Option<Secret>,
+    /// Certificate authorities (PEM) that the server's certificate may be of, beside those of this machine
+    #[arg(
+        long,
+        global = true,
+        env = "GRANARY_CA_FILE",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// As whom.
+#[derive(Debug, Clone)]
+pub(crate) enum Identity {
+    /// A token that was given.
+    Token(Secret),
+    /// An API key, and where it was.
+    ApiKey(Secret, String),
+    /// A login at the server.
+    Login(Store),
+    /// The administrator of this machine's server.
+    Local(Secret),
 }
 
 /// Which server, as whom, and where in it.
@@ -52,6 +94,14 @@ pub(crate) struct Config {
     pub(crate) project: ProjectName,
     /// As given by flag, environment or file.
     pub(crate) token: Option<Secret>,
+    /// The API key of the environment.
+    pub(crate) api_key: Option<Secret>,
+    /// Where else an API key is.
+    pub(crate) api_key_file: Option<PathBuf>,
+    /// How people log in.
+    pub(crate) login: Login,
+    /// Certificate authorities that are trusted beside those of this machine.
+    pub(crate) ca_file: Option<PathBuf>,
     /// The data directory of this machine's server, if the file says where it is.
     pub(crate) data_dir: Option<PathBuf>,
 }
@@ -66,6 +116,11 @@ impl Flags {
                 .find(|text| !text.is_empty())
                 .unwrap_or_else(|| default.to_owned())
         };
+        let given =
+            |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.reveal().is_empty());
+        let file_of =
+            |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        let key_is_given = given(&self.api_key).is_some() || file_of(&self.api_key_file).is_some();
         Ok(Config {
             endpoint: endpoint(&first(
                 &self.endpoint,
@@ -73,10 +128,15 @@ impl Flags {
                 "http://127.0.0.1:7070",
             ))?,
             project: project(&first(&self.project, file.project, "default"))?,
-            token: [self.token.clone(), file.token]
+            // Whatever is given now comes before all that stands in the file.
+            token: given(&self.token).or(given(&file.token).filter(|_| !key_is_given)),
+            api_key: given(&self.api_key),
+            api_key_file: file_of(&self.api_key_file).or(file.api_key_file),
+            login: file.login.unwrap_or_default(),
+            ca_file: [self.ca_file.clone(), file.ca_file]
                 .into_iter()
                 .flatten()
-                .find(|token| !token.reveal().is_empty()),
+                .find(|path| !path.as_os_str().is_empty()),
             data_dir: file.data_dir,
         })
     }
@@ -108,20 +168,42 @@ fn project(text: &str) -> Result<ProjectName> {
 }
 
 impl Config {
-    /// The token to send: the one that was given, or the local server's, which goes to this machine only unless its data directory was named.
-    pub(crate) fn token(&self) -> Result<Secret> {
+    /// As whom calls are made: what was given, or a login at the server, or the local server's administrator, whose token goes to this machine
+    /// only unless its data directory was named.
+    pub(crate) fn identity(&self) -> Result<Identity> {
         if let Some(token) = &self.token {
-            return Ok(token.clone());
+            return Ok(Identity::Token(token.clone()));
+        }
+        if let Some(key) = &self.api_key {
+            return Ok(Identity::ApiKey(key.clone(), "GRANARY_API_KEY".into()));
+        }
+        if let Some(file) = &self.api_key_file {
+            return Ok(Identity::ApiKey(
+                read_key(file)?,
+                file.display().to_string(),
+            ));
+        }
+        if let Some(store) = self.logged_in()? {
+            return Ok(Identity::Login(store));
         }
         if paths::named_data_dir().is_none() && !self.is_local() {
             return Err(Error::Unauthenticated {
                 reason: format!(
-                    "no token for {}: give one with --token, GRANARY_TOKEN, or `token` in the configuration file",
+                    "no token for {}: run `granary login`, or give an API key with GRANARY_API_KEY, or a token with --token, GRANARY_TOKEN, \
+                     or `token` in the configuration file",
                     self.shown()
                 ),
             });
         }
-        read_token(&self.token_file())
+        read_token(&self.token_file()).map(Identity::Local)
+    }
+
+    fn logged_in(&self) -> Result<Option<Store>> {
+        // Without a folder for settings there is no login.
+        let Ok(store) = Store::of(&self.shown()) else {
+            return Ok(None);
+        };
+        Ok(store.read()?.map(|_| store))
     }
 
     // Where the token of this machine's server is.
@@ -135,24 +217,32 @@ impl Config {
     /// The error of a token that the server refused: which one it was, and where another may be.
     pub(crate) fn refused(&self) -> Error {
         let local = self.token_file();
-        let (which, advice) = match self.token {
-            Some(_) => (
-                "that was given",
-                format!("the local administrator's is in {}", local.display()),
+        let (which, advice) = match self.identity() {
+            Ok(Identity::Token(_)) => (
+                "the token that was given",
+                format!("it is wrong or expired; the local administrator's is in {}", local.display()),
             ),
-            None => (
-                "of this machine's server",
+            Ok(Identity::ApiKey(_, place)) => (
+                "the API key",
                 format!(
-                    "{} is of another server: give one with --token or GRANARY_TOKEN",
+                    "that of {place} is wrong, expired or revoked, or its project does not allow this; an owner of the project can make \
+                     another with `granary api-key create`"
+                ),
+            ),
+            Ok(Identity::Login(_)) => (
+                "the login of this machine",
+                "it has ended, or the server no longer trusts its issuer: run `granary login` again".into(),
+            ),
+            Ok(Identity::Local(_)) | Err(_) => (
+                "the token of this machine's server",
+                format!(
+                    "it is wrong or expired; {} is of another server: give one with --token or GRANARY_TOKEN",
                     local.display()
                 ),
             ),
         };
         Error::Unauthenticated {
-            reason: format!(
-                "{} refused the token {which}: it is wrong or expired; {advice}",
-                self.shown()
-            ),
+            reason: format!("{} refused {which}: {advice}", self.shown()),
         }
     }
 
@@ -172,11 +262,22 @@ impl Config {
     }
 }
 
+fn read_key(file: &Path) -> Result<Secret> {
+    let text = std::fs::read_to_string(file).map_err(|error| Error::Unauthenticated {
+        reason: format!(
+            "no API key: {} cannot be read ({})",
+            crate::human::shown(&file.display().to_string()),
+            crate::human::io_error(&error)
+        ),
+    })?;
+    Ok(Secret::new(text.trim()))
+}
+
 fn read_token(file: &Path) -> Result<Secret> {
     let text = std::fs::read_to_string(file).map_err(|error| Error::Unauthenticated {
         reason: format!(
-            "no token: {} cannot be read ({}); give one with --token or GRANARY_TOKEN, or say where the server's data directory is with \
-             GRANARY_DATA_DIR",
+            "no token: {} cannot be read ({}); run `granary login` where the server has an issuer for people, or give a token with --token or \
+             GRANARY_TOKEN, or say where the server's data directory is with GRANARY_DATA_DIR",
             file.display(),
             crate::human::io_error(&error),
         ),
@@ -195,7 +296,7 @@ mod tests {
         let flags = Flags {
             endpoint: Some("https://other".into()),
             project: Some(String::new()),
-            token: None,
+            ..Flags::default()
         };
         let config = flags.settle(file).unwrap();
         assert_eq!(config.shown(), "https://other");
@@ -203,6 +304,62 @@ mod tests {
         assert_eq!(config.token.unwrap().reveal(), "abc");
         let config = Flags::default().settle(File::default()).unwrap();
         assert_eq!(config.shown(), "http://127.0.0.1:7070");
+    }
+
+    #[test]
+    fn what_is_given_now_says_who_it_is_before_what_stands_in_the_file() {
+        let secret = |text: &str| Some(Secret::new(text));
+        let identity = |flags: Flags, text: &str| {
+            let identity = flags.settle(file(text)).unwrap().identity().unwrap();
+            match identity {
+                Identity::Token(token) => format!("token {}", token.reveal()),
+                Identity::ApiKey(key, place) => format!("key {} of {place}", key.reveal()),
+                other => format!("{other:?}"),
+            }
+        };
+        let key = || Flags {
+            api_key: secret("k1"),
+            ..Flags::default()
+        };
+        let both = || Flags {
+            token: secret("t1"),
+            ..key()
+        };
+        assert_eq!(identity(both(), "token = \"t2\"\n"), "token t1");
+        assert_eq!(
+            identity(key(), "token = \"t2\"\n"),
+            "key k1 of GRANARY_API_KEY"
+        );
+        assert_eq!(identity(Flags::default(), "token = \"t2\"\n"), "token t2");
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("key");
+        std::fs::write(&at, "k2\n").unwrap();
+        let text = format!("api_key_file = {:?}\n", at.display().to_string());
+        assert_eq!(
+            identity(Flags::default(), &text),
+            format!("key k2 of {}", at.display())
+        );
+        let by_flag = Flags {
+            api_key_file: Some(at.clone()),
+            ..Flags::default()
+        };
+        assert_eq!(
+            identity(by_flag, "token = \"t2\"\n"),
+            format!("key k2 of {}", at.display())
+        );
+        let missing = Flags {
+            api_key_file: Some("nowhere".into()),
+            ..Flags::default()
+        };
+        let error = missing
+            .settle(File::default())
+            .unwrap()
+            .identity()
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no API key: nowhere cannot be read (not found)"
+        );
     }
 
     #[test]

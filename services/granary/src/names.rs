@@ -3,8 +3,8 @@
 use granary_core::{
     Error, Result,
     name::{
-        AssetName, DatasetName, EntrypointName, JobName, LabelName, PipelineName, ProjectName,
-        RunName, SessionName, SnapshotName, quote,
+        ApiKeyName, AssetName, DatasetName, EntrypointName, JobName, LabelName, MemberName,
+        PipelineName, ProjectName, RunName, SessionName, SnapshotName, quote,
     },
 };
 
@@ -138,6 +138,28 @@ pub(crate) fn job(project: &ProjectName, text: &str) -> Result<JobName> {
     JobName::new(&project.project, text)
 }
 
+/// A member, by id or full name.
+pub(crate) fn member(project: &ProjectName, text: &str) -> Result<MemberName> {
+    if is_full(text) {
+        return MemberName::parse(text).map_err(|error| error.within("member"));
+    }
+    MemberName::new(&project.project, text)
+}
+
+/// An API key, by id or full name. Its text is none: nobody is to put it on a command line.
+pub(crate) fn api_key(project: &ProjectName, text: &str) -> Result<ApiKeyName> {
+    if text.starts_with("granary_") {
+        return Err(Error::invalid(
+            "key",
+            "this is the key itself: say its id, which `granary api-key list` shows",
+        ));
+    }
+    if is_full(text) {
+        return ApiKeyName::parse(text).map_err(|error| error.within("key"));
+    }
+    ApiKeyName::new(&project.project, text)
+}
+
 /// An entrypoint, as `APPLICATION/VERSION/ENTRYPOINT` or by full name.
 pub(crate) fn entrypoint(text: &str) -> Result<EntrypointName> {
     if text.starts_with("applications/") {
@@ -176,6 +198,19 @@ mod tests {
         assert_eq!(
             entrypoint("a/v1/e").unwrap().to_string(),
             "applications/a/versions/v1/entrypoints/e"
+        );
+    }
+
+    #[test]
+    fn the_text_of_a_key_is_not_its_name_and_is_not_shown() {
+        assert_eq!(
+            api_key(&p(), "k1").unwrap().to_string(),
+            "projects/p/apiKeys/k1"
+        );
+        let error = api_key(&p(), "granary_hunter2").unwrap_err().to_string();
+        assert!(
+            error.contains("say its id") && !error.contains("hunter2"),
+            "{error}"
         );
     }
 

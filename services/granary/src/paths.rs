@@ -19,3 +19,8 @@ pub(crate) fn named_data_dir() -> Option<PathBuf> {
 pub(crate) fn default_config_file() -> Option<PathBuf> {
     dirs::config_dir().map(|folder| folder.join("granary").join("config.toml"))
 }
+
+/// Where logins are kept, such as `~/.config/granary/logins`.
+pub(crate) fn logins_dir() -> Option<PathBuf> {
+    dirs::config_dir().map(|folder| folder.join("granary").join("logins"))
+}

@@ -10,7 +10,7 @@ use granary_core::{Error, Result, suggest::did_you_mean};
 use granary_runtime::secret::Secret;
 use serde::Deserialize;
 
-use crate::{human, paths};
+use crate::{human, ingress, paths, serve::oidc};
 
 /// What a file of settings says; flags and environment variables win over it.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +28,27 @@ pub(crate) struct File {
     pub(crate) job_slots: Option<usize>,
     pub(crate) log: Option<String>,
     pub(crate) log_format: Option<String>,
+    pub(crate) api_key_file: Option<PathBuf>,
+    pub(crate) login: Option<Login>,
+    pub(crate) signing_key_file: Option<PathBuf>,
+    pub(crate) clock_skew: Option<String>,
+    pub(crate) audit_kept: Option<String>,
+    pub(crate) trusted_hops: Option<usize>,
+    #[serde(default)]
+    pub(crate) oidc: Vec<oidc::Table>,
+    #[serde(default)]
+    pub(crate) ingress: ingress::Table,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// How people log in, for `granary login`.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    pub(crate) issuer: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) audience: Option<String>,
+    pub(crate) scope: Option<String>,
 }
 
 impl File {
@@ -72,8 +93,28 @@ fn without_values(error: figment::Error) -> String {
             let first = message.lines().next().unwrap_or_default();
             format!("not valid TOML: {first}")
         }
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if expected == "usize" => {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected)
+            if ["usize", "u32"].contains(&expected.to_string().as_str()) =>
+        {
             format!("{}: expected a whole number", error.path.join("."))
+        }
+        Kind::InvalidType(_, expected) if expected.contains("boolean") => {
+            format!("{}: expected true or false", error.path.join("."))
+        }
+        Kind::InvalidType(_, expected) if expected.contains("sequence") => {
+            format!("{}: expected a list in brackets", error.path.join("."))
+        }
+        Kind::InvalidType(_, expected) if expected.contains("struct") => {
+            format!("{}: expected a table", error.path.join("."))
+        }
+        Kind::MissingField(name) => {
+            let path: Vec<_> = error
+                .path
+                .iter()
+                .map(String::as_str)
+                .chain([&**name])
+                .collect();
+            format!("{}: is missing", path.join("."))
         }
         _ => format!("{}: expected text in quotes", error.path.join(".")),
     };
@@ -115,6 +156,22 @@ pub(crate) mod tests {
             (
                 "job_slots = -12345678\n",
                 "job_slots: expected a whole number",
+            ),
+            (
+                "[[oidc]]\nissuer = \"https://hunter2\"\n",
+                "oidc.0.audiences: is missing",
+            ),
+            (
+                "[[oidc]]\nissuer = \"https://hunter2\"\naudiences = \"a\"\n",
+                "oidc.0.audiences: expected a list in brackets",
+            ),
+            (
+                "[[oidc]]\nissuer = \"https://hunter2\"\naudiences = []\nallow_http = 1\n",
+                "oidc.0.allow_http: expected true or false",
+            ),
+            (
+                "[[oidc]]\nisuer = \"https://hunter2\"\n",
+                "unknown setting \"isuer\"; did you mean \"issuer\"?",
             ),
             (
                 "token = \"hunter2\n",

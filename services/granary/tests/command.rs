@@ -189,6 +189,137 @@ async fn output_that_nobody_reads_is_no_error() {
 }
 
 #[tokio::test]
+async fn members_are_named_by_address_subject_or_id() {
+    let world = World::start().await;
+    world.run(&["project", "create", "lab"]).await.ok();
+    let lab = |arguments: &[&'static str]| [&["--project", "lab"], arguments].concat();
+    world
+        .run(&lab(&[
+            "member",
+            "add",
+            "--email",
+            "Bob@example.org",
+            "--role",
+            "viewer",
+        ]))
+        .await
+        .ok();
+    world
+        .run(&lab(&[
+            "member",
+            "add",
+            "--subject",
+            "auth0|7",
+            "--role",
+            "worker",
+        ]))
+        .await
+        .ok();
+    world
+        .run(&lab(&[
+            "member",
+            "add",
+            "--email",
+            "bob@example.org",
+            "--role",
+            "owner",
+        ]))
+        .await
+        .failed(1, "already exists");
+    let changed = lab(&["member", "update", "bob@EXAMPLE.org", "--role", "editor"]);
+    assert!(world.run(&changed).await.ok().contains("editor"));
+    let members = world.json(&lab(&["member", "list"])).await;
+    let fields = |field: &str| -> Vec<_> {
+        let all = members["members"].as_array().unwrap().iter();
+        all.map(|member| member[field].as_str().unwrap_or("").to_owned())
+            .collect()
+    };
+    let roles = [
+        "PROJECT_ROLE_OWNER",
+        "PROJECT_ROLE_EDITOR",
+        "PROJECT_ROLE_WORKER",
+    ];
+    assert_eq!(fields("role"), roles);
+    assert_eq!(fields("email"), ["", "Bob@example.org", ""]);
+    assert_eq!(
+        fields("issuer")[0],
+        fields("issuer")[2],
+        "that of the own token"
+    );
+    world.run(&lab(&["member", "remove", "auth0|7"])).await.ok();
+    world
+        .run(&lab(&["member", "remove", "auth0|7"]))
+        .await
+        .failed(1, "auth0|7 in projects/lab not found");
+    world
+        .run(&lab(&["member", "leave"]))
+        .await
+        .failed(1, "it is the last owner of the project");
+}
+
+#[tokio::test]
+async fn a_member_is_added_by_address_or_subject_with_a_role() {
+    let world = World::start().await;
+    for usage in [
+        &["member", "add", "--role", "viewer"][..],
+        &[
+            "member",
+            "add",
+            "--email",
+            "a@b",
+            "--subject",
+            "s",
+            "--role",
+            "viewer",
+        ],
+        &["member", "add", "--email", "a@b", "--role", "king"],
+    ] {
+        world.run(usage).await.failed(2, "--help");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_printed_once_and_revoked_by_its_id() {
+    let world = World::start().await;
+    let made = world
+        .run(&[
+            "api-key",
+            "create",
+            "truck 7",
+            "--role",
+            "editor",
+            "--lifetime",
+            "90d",
+        ])
+        .await;
+    assert!(made.stderr.contains("GRANARY_API_KEY"), "{made:#?}");
+    let secret = made.ok();
+    let secret = secret.trim();
+    assert!(secret.starts_with("granary_") && secret.len() == 65);
+    let table = world.run(&["api-key", "list"]).await.ok();
+    assert!(
+        table.contains("truck 7") && table.contains("GOOD") && !table.contains(secret),
+        "{table}"
+    );
+    let wrong = world.run(&["api-key", "revoke", secret]).await;
+    let wrong = wrong.failed(2, "say its id");
+    assert!(!wrong.stderr.contains(secret));
+    let keys = world.json(&["api-key", "list"]).await;
+    let name = keys["api_keys"][0]["name"].as_str().unwrap();
+    let id = name.rsplit('/').next().unwrap();
+    for key in [id, name] {
+        let revoked = world.run(&["api-key", "revoke", key]).await.ok();
+        assert!(revoked.contains("REVOKED"), "{revoked}");
+    }
+    world
+        .run(&["api-key", "create", "--role", "owner"])
+        .await
+        .failed(2, "owner");
+    let made = world.json(&["api-key", "create", "--role", "viewer"]).await;
+    assert!(made["secret"].as_str().unwrap().starts_with("granary_"));
+}
+
+#[tokio::test]
 async fn a_usage_line_holds_what_was_typed() {
     let mut command = program();
     command

@@ -6,7 +6,7 @@ use granary_core::clock::{self, SharedClock};
 use granary_runtime::db::Db;
 use tokio_util::sync::CancellationToken;
 
-use crate::{catalog::Definitions, hub::Hub};
+use crate::{catalog::Definitions, hub::Hub, usage::Usage};
 
 /// What all parts of the service share.
 pub(crate) struct Core {
@@ -16,6 +16,7 @@ pub(crate) struct Core {
     pub lease: Duration,
     pub hub: Hub,
     pub definitions: Definitions,
+    pub usage: Usage,
     /// Cancelled when the server ends, so that nobody goes on waiting.
     pub stopping: CancellationToken,
 }

@@ -14,6 +14,7 @@ mod resources;
 mod state;
 mod store;
 mod stream;
+mod usage;
 mod worker;
 
 use std::{sync::Arc, time::Duration};
@@ -86,6 +87,7 @@ impl Options {
             lease: self.lease,
             hub,
             definitions: catalog::Definitions::default(),
+            usage: usage::Usage::default(),
             stopping: tasks.stopping(),
         });
         macro_rules! batcher {
@@ -107,7 +109,12 @@ impl Options {
             core: core.clone(),
         };
         tasks.spawn("leases of jobs", async move { expire::watch(&core).await });
-        Ok(Jobs(Arc::new(inner)))
+        let inner = Arc::new(inner);
+        let telling = inner.clone();
+        tasks.spawn("usage of jobs", async move {
+            usage::watch(&telling.core, &telling.metadata).await;
+        });
+        Ok(Jobs(inner))
     }
 }
 
@@ -136,8 +143,10 @@ impl Jobs {
         self.0.core.db.check().await
     }
 
-    /// Takes back the jobs whose lease has ended by its clock; happens by itself when real time passes.
+    /// Takes back the jobs whose lease has ended by its clock, tells what jobs used and learns what they may; happens by itself when real time
+    /// passes.
     pub async fn tick(&self) -> Result<()> {
-        expire::tick(&self.0.core).await
+        expire::tick(&self.0.core).await?;
+        usage::tick(&self.0.core, &self.0.metadata).await
     }
 }

@@ -7,14 +7,18 @@ use std::{
 
 use granary_core::{
     Error, Result,
+    day::Day,
     name::{AssetName, DatasetName, ProjectName, SessionName, SnapshotName},
 };
 use granary_proto::{
     MAX_MESSAGE_BYTES,
+    identity::v1::{
+        BatchRecordUsageRequest, GetQuotaRequest, UsageRecord,
+        usage_service_client::UsageServiceClient,
+    },
     metadata::v1::{
-        Asset, AssetState, CreateSnapshotRequest, GetAssetRequest, GetProjectRequest,
-        GetSessionRequest, GetSnapshotRequest, SessionState, Snapshot,
-        asset_service_client::AssetServiceClient, project_service_client::ProjectServiceClient,
+        Asset, AssetState, CreateSnapshotRequest, GetAssetRequest, GetSessionRequest,
+        GetSnapshotRequest, SessionState, Snapshot, asset_service_client::AssetServiceClient,
         session_service_client::SessionServiceClient,
         snapshot_service_client::SnapshotServiceClient,
     },
@@ -22,8 +26,10 @@ use granary_proto::{
 use granary_runtime::{Link, rpc::answer};
 use parking_lot::Mutex;
 
-/// How long it is remembered that a project exists.
-const REMEMBERED: Duration = Duration::from_secs(10);
+use crate::store::usage::{Limits, Record};
+
+/// How long it is remembered that a project exists, and how much it may run.
+const REMEMBERED: Duration = Duration::from_secs(5);
 /// How often, and how many times, it is looked whether the pipelines have ended with what a job made.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const LOOKS: usize = 50;
@@ -32,7 +38,7 @@ const LOOKS: usize = 50;
 #[derive(Debug)]
 pub(crate) struct Metadata {
     link: Link,
-    projects: Mutex<HashMap<ProjectName, Instant>>,
+    projects: Mutex<HashMap<ProjectName, (Instant, Limits)>>,
 }
 
 impl Metadata {
@@ -43,28 +49,51 @@ impl Metadata {
         }
     }
 
-    /// Fails unless the project exists.
-    pub(crate) async fn project(&self, project: &ProjectName) -> Result<()> {
-        if self
-            .projects
-            .lock()
-            .get(project)
-            .is_some_and(|seen| seen.elapsed() < REMEMBERED)
+    /// How much a project may run, as it was some seconds ago. Fails unless it exists.
+    pub(crate) async fn project(&self, project: &ProjectName) -> Result<Limits> {
+        let seen = self.projects.lock().get(project).copied();
+        if let Some((at, limits)) = seen
+            && at.elapsed() < REMEMBERED
         {
-            return Ok(());
+            return Ok(limits);
         }
-        let mut client = ProjectServiceClient::new(self.link.clone());
-        answer(
-            client
-                .get_project(GetProjectRequest {
-                    name: project.to_string(),
-                })
-                .await,
-        )?;
+        let limits = self.limits(project).await.map_err(|error| match error {
+            Error::NotFound { .. } => Error::not_found(project),
+            other => other,
+        })?;
         let mut projects = self.projects.lock();
-        projects.retain(|_, seen| seen.elapsed() < REMEMBERED);
-        projects.insert(project.clone(), Instant::now());
-        Ok(())
+        projects.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
+        projects.insert(project.clone(), (Instant::now(), limits));
+        Ok(limits)
+    }
+
+    /// How much a project may run now.
+    pub(crate) async fn limits(&self, project: &ProjectName) -> Result<Limits> {
+        let name = format!("{project}/quota");
+        let mut client = UsageServiceClient::new(self.link.clone());
+        let quota = answer(client.get_quota(GetQuotaRequest { name }).await)?;
+        Ok(Limits {
+            concurrent: quota.max_concurrent_jobs,
+            seconds: quota.max_daily_job_seconds,
+        })
+    }
+
+    /// Tells what attempts took.
+    pub(crate) async fn record(&self, records: &[Record]) -> Result<()> {
+        let record = |record: &Record| UsageRecord {
+            id: record.id.clone(),
+            project: format!("projects/{}", record.project),
+            date: Day::from_number(record.day).to_string(),
+            requests: 0,
+            job_seconds: record.seconds,
+        };
+        let request = BatchRecordUsageRequest {
+            records: records.iter().map(record).collect(),
+        };
+        let mut client = UsageServiceClient::new(self.link.clone())
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        answer(client.batch_record_usage(request).await).map(drop)
     }
 
     /// Fails unless the snapshot exists.

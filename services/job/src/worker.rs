@@ -104,8 +104,12 @@ fn anothers(name: &WorkerName) -> Error {
     }
 }
 
-/// What a worker asks for.
-pub(crate) fn fit(name: &WorkerName, request: &AcquireJobsRequest) -> Result<Fit> {
+/// What a worker asks for, of one project or of all.
+pub(crate) fn fit(
+    name: &WorkerName,
+    project: Option<Arc<str>>,
+    request: &AcquireJobsRequest,
+) -> Result<Fit> {
     if !(1..=1000).contains(&request.max_jobs) {
         return Err(Error::invalid(
             "max_jobs",
@@ -123,6 +127,7 @@ pub(crate) fn fit(name: &WorkerName, request: &AcquireJobsRequest) -> Result<Fit
         cpus: free.cpus,
         gpus: i64::from(free.gpus),
         limit: i64::from(request.max_jobs),
+        project,
     })
 }
 
@@ -168,7 +173,7 @@ mod tests {
             free,
             wait: None,
         };
-        fit(&WorkerName::new("w").unwrap(), &request)
+        fit(&WorkerName::new("w").unwrap(), None, &request)
     }
 
     #[test]

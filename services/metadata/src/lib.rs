@@ -2,22 +2,28 @@
 //!
 //! It calls nobody. Writes of many callers share transactions, and each change emits its event in the transaction that makes it.
 
+mod access;
+mod api_key;
 mod asset;
+mod audit;
 mod check;
 mod dataset;
 mod event;
 mod grpc;
 mod label;
 mod lane;
+mod member;
 mod migration;
 mod project;
+mod role;
 mod session;
 mod snapshot;
 mod state;
 mod store;
 mod token;
+mod usage;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use granary_core::{
     Result,
@@ -40,8 +46,12 @@ pub struct Options {
     pub layout: Layout,
     /// What time it is.
     pub clock: SharedClock,
-    /// Who issues tokens; none where tokens come from elsewhere.
-    pub issuer: Option<Issuer>,
+    /// Who issues the tokens of API keys.
+    pub issuer: Issuer,
+    /// Whether administrators may have tokens of this issuer made for others: not where tokens come from elsewhere.
+    pub creates_tokens: bool,
+    /// How long entries of the audit log are kept; 90 days are usual.
+    pub audit_kept: Duration,
 }
 
 impl Options {
@@ -54,8 +64,10 @@ impl Options {
             layout: self.layout,
             clock: self.clock,
             feed,
+            audit_kept: self.audit_kept,
         });
         event::watch_over(&context, tasks);
+        audit::start_sweeping(&context, tasks);
         project::ensure_default(&context).await?;
         // Read before any new one is begun here.
         let drafts = store::frozen::Content::drafts(context.db.reader()).await?;
@@ -64,7 +76,7 @@ impl Options {
             snapshot::sweep(&sweeping, &drafts).await;
         });
         Ok(Metadata {
-            services: grpc::Services::new(&context, tasks, self.issuer),
+            services: grpc::Services::new(&context, tasks, self.issuer, self.creates_tokens),
             context,
         })
     }
@@ -87,6 +99,11 @@ impl Metadata {
     pub async fn check(&self) -> Result<()> {
         self.context.db.check().await
     }
+
+    /// Forgets what is kept no longer by its clock; happens by itself when real time passes.
+    pub async fn tick(&self) -> Result<()> {
+        audit::sweep(&self.context).await
+    }
 }
 
 /// What all parts of the service share.
@@ -95,6 +112,7 @@ struct Shared {
     layout: Layout,
     clock: SharedClock,
     feed: event::Feed,
+    audit_kept: Duration,
 }
 
 type Context = Arc<Shared>;

@@ -5,8 +5,11 @@ use granary_core::{Error, Result, name::ProjectName};
 use crate::{
     Context,
     lane::Lane,
+    member,
+    role::Role,
     store::{
         dataset::{self as store, Project},
+        member::Identity,
         page::{self, Page},
         request,
         unit::Unit,
@@ -19,7 +22,18 @@ const METHOD: &str = "CreateProject";
 pub(crate) struct NewProject {
     pub name: ProjectName,
     pub display_name: String,
+    /// Who creates it, and so owns it, with the address that the issuer has verified, if any.
+    pub owner: (Identity, String),
     pub request: Option<String>,
+}
+
+/// Which projects somebody sees.
+pub(crate) enum Seen {
+    All,
+    /// Those where this principal is a member.
+    Of(Identity),
+    /// That of an API key, or none if the key is good no more.
+    One(Option<ProjectName>),
 }
 
 /// Makes the project `default` if it is missing.
@@ -60,6 +74,9 @@ async fn create_in(unit: &Unit, new: NewProject) -> Result<Project> {
         created: unit.now,
     };
     add(unit, &project).await?;
+    let (owner, email) = new.owner;
+    let name = project.name.clone();
+    member::add(unit, name, Role::Owner, Some(owner), email).await?;
     request::remember(
         unit,
         key.map(|key| (key, project.name.to_string())).as_slice(),
@@ -85,18 +102,22 @@ pub(crate) async fn get(context: &Context, name: &ProjectName) -> Result<Project
 /// A page of projects by name.
 pub(crate) async fn list<M: prost::Message>(
     context: &Context,
+    seen: &Seen,
     size: u32,
     last: Option<String>,
     wire: impl Fn(Project) -> M,
 ) -> Result<Page<M, String>> {
     let wire = &wire;
     page::read(size, last, move |last: Option<String>, limit| async move {
-        let rows = store::projects(
-            context.db.reader(),
-            last.as_deref().unwrap_or_default(),
-            limit,
-        )
-        .await?;
+        let (reader, last) = (context.db.reader(), last.as_deref().unwrap_or_default());
+        let rows = match seen {
+            Seen::All => store::projects(reader, last, limit).await?,
+            Seen::Of(who) => store::projects_of(reader, who, last, limit).await?,
+            Seen::One(Some(name)) if name.project.as_str() > last => {
+                store::project(reader, name).await?.into_iter().collect()
+            }
+            Seen::One(_) => Vec::new(),
+        };
         Ok(rows
             .into_iter()
             .map(|p| (p.name.project.clone(), wire(p)))

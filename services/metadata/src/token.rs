@@ -1,4 +1,4 @@
-//! Tokens of the bundled issuer.
+//! Tokens that administrators have issued for others.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a token is valid when nobody says.
 pub(crate) const DEFAULT: Duration = Duration::from_secs(3600);
 
-/// Issues a token of a role that callers may ask for, and says when it ends in seconds since 1970.
+/// Issues a token of a role that callers may ask for, or of none, and says when it ends in seconds since 1970.
 pub(crate) fn issue(
     issuer: Option<&Issuer>,
     subject: &str,
-    role: Role,
+    role: Option<Role>,
     lifetime: Duration,
 ) -> Result<(String, i64)> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@' | b':');
@@ -37,7 +37,7 @@ pub(crate) fn issue(
     let issuer = issuer.ok_or_else(|| {
         Error::precondition(
             "tokens",
-            "this server has no bundled issuer: have a token issued where its others come from",
+            "this server issues no tokens: have one issued where its others come from, or use an API key",
         )
     })?;
     issuer.issue(subject, role, lifetime)

@@ -5,8 +5,10 @@
 pub mod auth;
 pub mod batch;
 pub mod db;
+pub mod ledger;
 pub mod link;
 pub mod objects;
+pub mod outbound;
 mod preface;
 pub mod rpc;
 pub mod secret;

@@ -2,15 +2,20 @@
 
 use std::{
     convert::Infallible,
+    mem,
     task::{Context, Poll},
 };
 
 use futures::future::BoxFuture;
+use granary_proto::status::to_status;
 use http::{Request, Response, header::AUTHORIZATION};
 use tonic::{body::Body, transport::Channel};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
-use crate::auth::TokenSource;
+use crate::auth::{self, TokenSource};
+
+/// The code of calls without a valid token, as headers have it.
+const UNAUTHENTICATED: &str = "16";
 
 /// A served set of gRPC services, with its token check in front.
 pub type Served = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -68,20 +73,50 @@ impl Service<Request<Body>> for Link {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        if let Some(header) = self.token.header() {
-            request.headers_mut().insert(AUTHORIZATION, header);
+        if let Some(header) = auth::behalf_header() {
+            request.headers_mut().insert(auth::ON_BEHALF_OF, header);
         }
-        match &mut self.way {
-            Way::Local(served) => {
-                let served = served.clone();
-                Box::pin(async move {
-                    match served.oneshot(request).await {
-                        Ok(response) => Ok(response),
-                        Err(never) => match never {},
-                    }
-                })
+        let (way, token) = (self.way.take(), self.token.clone());
+        Box::pin(async move {
+            let header = match token.ready() {
+                Some(header) => header,
+                None => match token.header().await {
+                    Ok(header) => header,
+                    Err(error) => return Ok(to_status(error).into_http()),
+                },
+            };
+            if let Some(header) = header.clone() {
+                request.headers_mut().insert(AUTHORIZATION, header);
             }
-            Way::Remote(channel) => Box::pin(channel.call(request)),
+            let response = way.call(request).await?;
+            if is_refused(&response) {
+                token.refused(header.as_ref());
+            }
+            Ok(response)
+        })
+    }
+}
+
+impl Way {
+    /// The one that is ready; the next call polls the one that stays.
+    fn take(&mut self) -> Self {
+        let other = self.clone();
+        mem::replace(self, other)
+    }
+
+    async fn call(self, request: Request<Body>) -> Result<Response<Body>, tonic::transport::Error> {
+        match self {
+            Self::Local(served) => match served.oneshot(request).await {
+                Ok(response) => Ok(response),
+                Err(never) => match never {},
+            },
+            Self::Remote(mut channel) => channel.call(request).await,
         }
     }
+}
+
+// Such answers have no body: the status stands in the headers.
+fn is_refused(response: &Response<Body>) -> bool {
+    let status = response.headers().get("grpc-status");
+    status.is_some_and(|code| code == UNAUTHENTICATED)
 }

@@ -3,20 +3,30 @@
 use granary_core::{Error, Result};
 use tonic::{Request, Status};
 
-use crate::auth::Principal;
+use crate::auth::{Caller, Known, Principal};
 pub use granary_proto::status::{answer, from_item, from_status, to_item, to_status};
 
-/// Who calls. The server's token check put it there; without it nothing is served.
-pub fn principal<T>(request: &Request<T>) -> Result<Principal, Status> {
+/// Who makes the call. The server's token check put it there; without it nothing is served.
+pub fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     request
         .extensions()
-        .get::<Principal>()
+        .get::<Caller>()
         .cloned()
         .ok_or_else(|| {
             to_status(Error::Unauthenticated {
                 reason: crate::auth::REFUSED.into(),
             })
         })
+}
+
+/// Who is behind the call: for services, the principal whose call they handle.
+pub fn principal<T>(request: &Request<T>) -> Result<Principal, Status> {
+    caller(request).map(|caller| caller.author().clone())
+}
+
+/// Says who made a call without a token, for the audit log.
+pub fn known<T>(response: &mut tonic::Response<T>, caller: Principal) {
+    response.extensions_mut().insert(Known(caller));
 }
 
 /// A required message field.

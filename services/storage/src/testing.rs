@@ -82,7 +82,7 @@ fn nobody() -> Link {
     let issuer = Issuer::ephemeral().unwrap();
     let served = protect(
         tonic::service::Routes::default(),
-        &AuthLayer::new(issuer.verifier()),
+        &AuthLayer::inside(issuer.verifier(), None),
     );
     Link::local(
         served,

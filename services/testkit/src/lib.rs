@@ -9,10 +9,12 @@
 )]
 
 mod backend;
+mod issuer;
 mod node;
 pub mod pictures;
 mod proxy;
 
 pub use backend::{Backend, backends};
+pub use issuer::{AUDIENCE, TestIssuer, TestKey};
 pub use node::TestNode;
 pub use proxy::Wire;

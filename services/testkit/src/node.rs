@@ -62,6 +62,11 @@ impl TestNode {
         self.platform = Some(platform);
     }
 
+    /// Waits until what calls came to by now is recorded.
+    pub async fn recorded(&self) {
+        self.platform.as_ref().unwrap().recorded().await;
+    }
+
     /// A folder that goes with the node.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -1,23 +1,30 @@
 //! The command: `granary NOUN VERB`, one file a noun.
 
+mod api_key;
 mod app;
 mod asset;
+mod audit;
 mod completion;
 mod context;
 mod dataset;
 mod download;
 mod events;
+mod ingress;
 mod job;
 mod label;
+mod login;
+mod member;
 mod nothing;
 mod pipeline;
 mod project;
 mod query;
+mod quota;
 mod run;
 mod session;
 mod snapshot;
 mod token;
 mod upload;
+mod usage;
 mod watch;
 mod worker;
 
@@ -40,13 +47,22 @@ use crate::{
 use context::Context;
 
 /// Commands that call no server, and the flags of those who do: refused there, and not in their help.
-const NO_CALLERS: [&str; 2] = ["serve", "completion"];
-const OF_CALLERS: [&str; 4] = ["endpoint", "project", "token", "output"];
+const NO_CALLERS: [&str; 3] = ["serve", "completion", "ingress"];
+const OF_CALLERS: [&str; 7] = [
+    "endpoint",
+    "project",
+    "token",
+    "api_key_file",
+    "api_key",
+    "ca_file",
+    "output",
+];
 
 const SETTINGS: &str = "\
 Flags win over environment variables, and those over the file of --config. The file is TOML, such as \
-`endpoint = \"http://lab:7070\"`, with any of: endpoint, project and token for commands that call a server; listen, s3_listen, \
-s3_public_endpoint, database_url, object_store, job_slots and log_format for `granary serve`; data_dir and log for both.";
+`endpoint = \"http://lab:7070\"`, with any of: endpoint, project, token, api_key_file, ca_file and the table login for commands that call \
+a server; listen, s3_listen, s3_public_endpoint, database_url, object_store, job_slots, log_format, signing_key_file, clock_skew and tables oidc for \
+`granary serve`; the table ingress for `granary ingress`; data_dir and log for both.";
 
 /// Granary keeps recordings and images safe, checks and prepares what is new, answers queries, and runs jobs on it.
 ///
@@ -90,7 +106,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Starts the platform: all services in one process
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Upload(upload::Upload),
     Watch(watch::Watch),
     Download(download::Download),
@@ -128,9 +144,23 @@ enum Command {
     /// Tenants
     #[command(subcommand)]
     Project(project::Project),
+    /// Who may do what in a project
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Keys of a project for machines
+    #[command(subcommand)]
+    ApiKey(api_key::ApiKey),
+    /// Who did what
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Tokens
     #[command(subcommand)]
     Token(token::Token),
+    Login(login::Login),
+    Logout(login::Logout),
+    /// Envoy in front of the server
+    #[command(subcommand)]
+    Ingress(ingress::Ingress),
     /// What happens
     #[command(subcommand)]
     Events(events::Events),
@@ -166,9 +196,15 @@ fn command() -> clap::Command {
         .map(|flag| flag.clone().hide(true))
         .collect();
     command.mut_subcommands(|command| match NO_CALLERS.contains(&command.get_name()) {
-        true => command.args(of_callers.clone()),
+        true => hiding(command, &of_callers),
         false => command,
     })
+}
+
+fn hiding(command: clap::Command, flags: &[clap::Arg]) -> clap::Command {
+    command
+        .args(flags)
+        .mut_subcommands(|command| hiding(command, flags))
 }
 
 fn parse(
@@ -210,11 +246,13 @@ fn useless(matches: &ArgMatches) -> Option<String> {
     let (name, given) = matches
         .subcommand()
         .filter(|(name, _)| NO_CALLERS.contains(name))?;
+    let given = given.subcommand().map_or(given, |(_, given)| given);
     let flag = OF_CALLERS
         .iter()
         .find(|flag| given.value_source(flag) == Some(ValueSource::CommandLine))?;
     Some(format!(
-        "granary {name} calls no server: leave out --{flag}"
+        "granary {name} calls no server: leave out --{}",
+        flag.replace('_', "-")
     ))
 }
 
@@ -233,6 +271,11 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
         Command::Completion(completion) => return completion.run(out, self::command()),
         other => other,
     };
+    if out.format() == Format::Csv && !command.prints_csv() {
+        let what =
+            "csv is the output of `granary project usage` only: expected table, json or yaml";
+        return Err(Failure::flag("--output", what));
+    }
     let mut file = File::read(cli.config.as_deref()).map_err(Failure::usage)?;
     let filter = cli.logging.filter(command.usual(), file.log.take());
     let log =
@@ -243,6 +286,9 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
         return Ok(serve::run(settings).await?);
     }
     log(telemetry::Format::Text)?;
+    if let Command::Ingress(ingress) = command {
+        return ingress.run(file, out).await;
+    }
     let context = Context::new(
         cli.connection.settle(file).map_err(Failure::usage)?,
         out.clone(),
@@ -263,13 +309,22 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
         Command::Job(job) => job.run(&context).await,
         Command::Worker(worker) => worker.run(&context).await,
         Command::Project(project) => project.run(&context).await,
+        Command::Member(member) => member.run(&context).await,
+        Command::ApiKey(key) => key.run(&context).await,
+        Command::Audit(audit) => audit.run(&context).await,
         Command::Token(token) => token.run(&context).await,
+        Command::Login(login) => login.run(&context).await,
+        Command::Logout(logout) => logout.run(&context).await,
         Command::Events(events) => events.run(&context).await,
-        Command::Serve(_) | Command::Completion(_) => Ok(()),
+        Command::Serve(_) | Command::Ingress(_) | Command::Completion(_) => Ok(()),
     }
 }
 
 impl Command {
+    fn prints_csv(&self) -> bool {
+        matches!(self, Self::Project(project::Project::Usage(_)))
+    }
+
     fn usual(&self) -> Usual {
         match self {
             Self::Serve(_) | Self::Watch(_) | Self::Worker(worker::Worker::Run(_)) => {
@@ -351,6 +406,10 @@ mod tests {
             (
                 "completion bash --project=p",
                 "completion calls no server: leave out --project",
+            ),
+            (
+                "ingress config --to=x --ca-file=y",
+                "ingress calls no server: leave out --ca-file",
             ),
         ] {
             let error = parse(format!("granary {arguments}").split(' ')).unwrap_err();

@@ -4,7 +4,10 @@ use granary_proto::metadata::v1::{
     CreateProjectRequest, GetProjectRequest, ListProjectsRequest, Project as Message,
 };
 
-use super::context::{Context, Limit};
+use super::{
+    context::{Context, Limit},
+    quota, usage,
+};
 use crate::{
     client::{call, request_id},
     failure::{Failure, Outcome},
@@ -35,12 +38,19 @@ pub(crate) enum Project {
         )]
         display_name: String,
     },
+    /// Lists what a project used, by day; with `--output csv` in exact numbers, for bills
+    Usage(usage::Usage),
+    /// How much a project may hold, call and run
+    #[command(subcommand)]
+    Quota(quota::Quota),
 }
 
 impl Project {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::List(limit) => list(context, limit).await,
+            Self::Usage(usage) => usage.run(context).await,
+            Self::Quota(quota) => quota.run(context).await,
             Self::Get { project } => {
                 let name = match project {
                     Some(project) => names::project(&project).map_err(Failure::usage)?,

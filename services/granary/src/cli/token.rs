@@ -11,13 +11,13 @@ use crate::{client::call, failure::Outcome, human, output::Table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Token {
-    /// Issues a token and prints it; it cannot be shown again
+    /// Issues a token of an embedded server, for a machine, and prints it; it cannot be shown again
     Create {
         /// Whom it is for
         subject: String,
-        /// What it may do
+        /// What it may do in all projects [default: only what projects allow it as a member]
         #[arg(long, value_enum, value_name = "ROLE")]
-        role: RoleFlag,
+        role: Option<RoleFlag>,
         /// How long it is valid, at most 30d
         #[arg(long, value_name = "DURATION", default_value = "1h")]
         lifetime: Span,
@@ -44,8 +44,9 @@ impl Token {
                 lifetime: Span(lifetime),
             } => {
                 let role = match role {
-                    RoleFlag::Administrator => Role::Administrator,
-                    RoleFlag::Worker => Role::Worker,
+                    None => Role::Unspecified,
+                    Some(RoleFlag::Administrator) => Role::Administrator,
+                    Some(RoleFlag::Worker) => Role::Worker,
                 };
                 let request = CreateTokenRequest {
                     subject,
@@ -78,8 +79,12 @@ fn details(principal: &Principal) -> Table {
         .field("Subject", &principal.subject)
         .field(
             "Role",
-            human::state(principal.role().as_str_name(), "ROLE").to_lowercase(),
+            match principal.role() {
+                Role::Unspecified => "as projects give it".to_owned(),
+                role => human::state(role.as_str_name(), "ROLE").to_lowercase(),
+            },
         )
         .field("Issuer", &principal.issuer)
+        .field("E-mail", &principal.email)
         .field("Valid until", human::time(principal.expire_time.as_ref()))
 }

@@ -37,7 +37,7 @@ impl Listing {
         mut row: impl FnMut(&M) -> [String; N],
     ) -> Outcome {
         let text = match self.out.format() {
-            Format::Table => {
+            Format::Table | Format::Csv => {
                 items.iter().for_each(|item| self.table.row(row(item)));
                 self.printed += self.table.len();
                 if items.is_empty() {

@@ -26,6 +26,8 @@ pub(crate) enum Format {
     Table,
     Json,
     Yaml,
+    /// Lines of values, where a command says so
+    Csv,
 }
 
 /// Where a command writes. Cheap to clone.
@@ -122,7 +124,7 @@ impl Out {
         table: impl FnOnce(&M) -> Table,
     ) -> Outcome {
         match self.format {
-            Format::Table => self.print(&table(message).render()),
+            Format::Table | Format::Csv => self.print(&table(message).render()),
             _ => self.document(&to_json(message)?),
         }
     }
@@ -142,7 +144,7 @@ impl Out {
         line: impl FnOnce() -> String,
     ) -> Outcome {
         match self.format {
-            Format::Table => self.line(&line()),
+            Format::Table | Format::Csv => self.line(&line()),
             Format::Json => self.line(&json()?.to_string()),
             Format::Yaml => self.print(&format!("---\n{}", yaml(&json()?))),
         }

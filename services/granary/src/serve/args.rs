@@ -1,12 +1,27 @@
 //! The settings of `granary serve`: flags before environment before file before defaults.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use granary_core::{Error, Result, name::quote};
-use granary_runtime::{secret::Secret, telemetry::Format};
+use granary_core::{
+    Error, Result,
+    name::quote,
+    units::{Span, parse_duration},
+};
+use granary_runtime::{
+    auth::{CLOCK_SKEW, oidc::OidcIssuer},
+    secret::Secret,
+    telemetry::Format,
+};
 use url::Url;
 
+use super::oidc;
 use crate::settings::{File, secret};
+
+/// With more, a token that ended would count for too long.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How long entries of the audit log are kept unless something else is said.
+const AUDIT_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Flags of `granary serve`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -43,6 +58,19 @@ pub(crate) struct Args {
     /// How is logged what --log asks for: text or json [default: text]
     #[arg(long, env = "GRANARY_LOG_FORMAT", value_name = "FORMAT")]
     log_format: Option<String>,
+    /// The Ed25519 key of the bundled issuer, PKCS#8 in PEM or DER form [default: made in the data directory]
+    #[arg(long, env = "GRANARY_SIGNING_KEY_FILE", value_name = "FILE")]
+    signing_key_file: Option<PathBuf>,
+    /// How far the clocks of issuers may differ from this machine's, at most 5m [default: 30s]
+    #[arg(long, env = "GRANARY_CLOCK_SKEW", value_name = "DURATION")]
+    clock_skew: Option<Span>,
+    /// How long entries of the audit log are kept, at least 1d [default: 90d]
+    #[arg(long, env = "GRANARY_AUDIT_KEPT", value_name = "DURATION")]
+    audit_kept: Option<Span>,
+    /// How many proxies in front of this server write x-forwarded-for: the audit log then names the address that the outermost of them saw
+    /// [default: 0]
+    #[arg(long, env = "GRANARY_TRUSTED_HOPS", value_name = "N")]
+    trusted_hops: Option<usize>,
     #[arg(long, env = "AWS_ACCESS_KEY_ID", hide = true)]
     access_key: Option<String>,
     #[arg(
@@ -53,6 +81,9 @@ pub(crate) struct Args {
         hide_env_values = true
     )]
     secret_key: Option<Secret>,
+    // Last, since its heading is for what follows.
+    #[command(flatten)]
+    oidc: oidc::Flags,
 }
 
 /// What `granary serve` goes by, complete and checked as far as it can be without touching anything.
@@ -74,6 +105,16 @@ pub struct Settings {
     pub job_slots: usize,
     /// How it is logged.
     pub log_format: Format,
+    /// The issuers of tokens outside; if there are none, the bundled one speaks for everybody.
+    pub oidc: Vec<OidcIssuer>,
+    /// The key of the bundled issuer; in the data directory if not given.
+    pub signing_key_file: Option<PathBuf>,
+    /// How far clocks may differ.
+    pub clock_skew: Duration,
+    /// How long entries of the audit log are kept.
+    pub audit_kept: Duration,
+    /// How many proxies in front say where a call came from.
+    pub trusted_hops: usize,
 }
 
 /// An outside object store.
@@ -99,6 +140,11 @@ impl Settings {
             object_store: None,
             job_slots: std::thread::available_parallelism().map_or(1, usize::from),
             log_format: Format::Text,
+            oidc: Vec::new(),
+            signing_key_file: None,
+            clock_skew: CLOCK_SKEW,
+            audit_kept: AUDIT_KEPT,
+            trusted_hops: 0,
         }
     }
 
@@ -149,6 +195,14 @@ impl Args {
                 .or(file.job_slots)
                 .unwrap_or(defaults.job_slots),
             log_format: format(self.log_format.or(file.log_format).as_deref())?,
+            oidc: oidc::issuers(self.oidc, file.oidc)?,
+            signing_key_file: self.signing_key_file.or(file.signing_key_file),
+            clock_skew: clock_skew(self.clock_skew, file.clock_skew.as_deref())?,
+            audit_kept: audit_kept(self.audit_kept, file.audit_kept.as_deref())?,
+            trusted_hops: self
+                .trusted_hops
+                .or(file.trusted_hops)
+                .unwrap_or(defaults.trusted_hops),
             ..defaults
         };
         check_reach(&settings)?;
@@ -223,6 +277,35 @@ fn format(text: Option<&str>) -> Result<Format> {
     }
 }
 
+fn audit_kept(flag: Option<Span>, file: Option<&str>) -> Result<Duration> {
+    let wrong = |why: String| Error::invalid("audit_kept", why);
+    let kept = match (flag, file) {
+        (Some(Span(kept)), _) => kept,
+        (None, Some(text)) => parse_duration(text).map_err(|error| wrong(error.to_string()))?,
+        (None, None) => AUDIT_KEPT,
+    };
+    if kept < DAY {
+        return Err(wrong("expected at least 1d".into()));
+    }
+    Ok(kept)
+}
+
+/// How far clocks may differ.
+pub(crate) fn clock_skew(flag: Option<Span>, file: Option<&str>) -> Result<Duration> {
+    let wrong = |why: String| Error::invalid("clock_skew", why);
+    let skew = match (flag, file) {
+        (Some(Span(skew)), _) => skew,
+        (None, Some(text)) => parse_duration(text).map_err(|error| wrong(error.to_string()))?,
+        (None, None) => CLOCK_SKEW,
+    };
+    if skew > MAX_CLOCK_SKEW {
+        return Err(wrong(
+            "expected at most 5m: tokens that ended would count for too long".into(),
+        ));
+    }
+    Ok(skew)
+}
+
 fn with_keys(
     url: String,
     access_key: Option<String>,
@@ -274,6 +357,11 @@ mod tests {
                 "log_format = \"xml\"\n",
                 "log_format: expected text or json, got \"xml\"",
             ),
+            (
+                "clock_skew = \"1h\"\n",
+                "clock_skew: expected at most 5m: tokens that ended would count for too long",
+            ),
+            ("audit_kept = \"1h\"\n", "audit_kept: expected at least 1d"),
         ] {
             let error = Args::default().settle(file(text)).unwrap_err();
             assert_eq!(error.to_string(), said);

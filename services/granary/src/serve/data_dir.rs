@@ -78,17 +78,15 @@ impl DataDir {
     }
 
     /// Sees to it that there is a token of the local administrator with time left.
-    pub(super) fn ensure_token(&self, issuer: &Issuer) -> Result<()> {
+    pub(super) async fn ensure_token(&self, issuer: &Issuer) -> Result<()> {
         let file = self.token_file();
-        let now = time::OffsetDateTime::now_utc().unix_timestamp();
-        let lasting = fs::read_to_string(&file)
-            .ok()
-            .and_then(|token| issuer.verifier().verify(token.trim()).ok())
-            .is_some_and(|principal| {
-                principal.expires > now.saturating_add_unsigned(RENEW_BEFORE.as_secs())
-            });
-        if lasting {
-            return Ok(());
+        if let Ok(token) = fs::read_to_string(&file)
+            && let Ok(principal) = issuer.verifier().verify(token.trim()).await
+        {
+            let now = time::OffsetDateTime::now_utc().unix_timestamp();
+            if principal.expires > now.saturating_add_unsigned(RENEW_BEFORE.as_secs()) {
+                return Ok(());
+            }
         }
         let (token, _) = issuer.issue(
             "local-administrator",
@@ -101,6 +99,18 @@ impl DataDir {
                 format!("cannot write the local administrator's token: {error}"),
             )
         })
+    }
+
+    /// Sees to it that there is no token of a local administrator, which would be refused.
+    pub(super) fn remove_token(&self) -> Result<()> {
+        let file = self.token_file();
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::precondition(
+                file.display(),
+                format!("cannot remove the local administrator's token: {error}"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The keys of the embedded store, made at first start, in the form that the aws command and boto3 read.
@@ -234,20 +244,23 @@ mod tests {
         assert!(error.contains("newer version"), "{error}");
     }
 
-    #[test]
-    fn secrets_are_for_the_owner_and_stay_the_same() {
+    #[tokio::test]
+    async fn secrets_are_for_the_owner_and_stay_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(folder.path()).unwrap();
         let issuer = data.issuer().unwrap();
-        data.ensure_token(&issuer).unwrap();
+        data.ensure_token(&issuer).await.unwrap();
         let token = fs::read_to_string(data.token_file()).unwrap();
         let keys = data.store_keys().unwrap();
-        data.ensure_token(&data.issuer().unwrap()).unwrap();
+        data.ensure_token(&data.issuer().unwrap()).await.unwrap();
         assert_eq!(fs::read_to_string(data.token_file()).unwrap(), token);
         assert_eq!(data.store_keys().unwrap().secret_key, keys.secret_key);
         for name in ["token", "s3-credentials", "issuer-key"] {
             let mode = fs::metadata(data.join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+        data.remove_token().unwrap();
+        data.remove_token().unwrap();
+        assert!(!data.token_file().exists());
     }
 }

@@ -3,6 +3,7 @@
 mod args;
 mod data_dir;
 mod health;
+pub(crate) mod oidc;
 mod platform;
 mod store;
 
@@ -12,7 +13,7 @@ use granary_core::{Error, Result};
 
 use crate::signals;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, clock_skew};
 pub use args::{ObjectStoreSettings, Settings};
 pub use data_dir::DataDir;
 pub use platform::Platform;
@@ -33,10 +34,12 @@ pub(crate) async fn run(settings: Settings) -> Result<()> {
 
 // What scripts wait for: one line, once calls are answered.
 fn announce(platform: &Platform) -> Result<()> {
+    let token = platform.token_file();
+    let token = token.exists().then(|| token.display().to_string());
     tracing::info!(
         endpoint = %format_args!("http://{}", platform.address()),
         objects = %platform.object_endpoint(),
-        token = %platform.token_file().display(),
+        token,
         "serving"
     );
     let mut out = std::io::stdout().lock();

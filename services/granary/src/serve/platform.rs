@@ -6,8 +6,10 @@ use granary_core::{Error, Result, clock::SystemClock};
 use granary_proto::job::v1::Resources;
 use granary_runtime::{
     Link,
-    auth::{AuthLayer, Issuer, Role, TokenSource},
+    auth::{AuthLayer, Directory, Issuer, Role, TokenSource, Verifier},
     db::DatabaseUrl,
+    ledger::{self, Ledger},
+    link::Served,
     objects::{ObjectReader, ObjectsConfig},
     server,
     task::Tasks,
@@ -28,8 +30,10 @@ pub struct Platform {
     data: DataDir,
     address: SocketAddr,
     objects: Url,
-    // The embedded store goes last, so that what is in progress can still read and write.
+    ledger: Ledger,
+    // The embedded store goes last, so that what is in progress can still read and write; what calls came to is stored after the last of them.
     services: Tasks,
+    recording: Tasks,
     store: Tasks,
 }
 
@@ -42,18 +46,28 @@ impl Platform {
         let address = listener
             .local_addr()
             .map_err(|error| Error::internal("listening", error))?;
-        let (services, store_tasks) = (Tasks::new(), Tasks::new());
+        let (services, recording, store_tasks) = (Tasks::new(), Tasks::new(), Tasks::new());
         let objects = store::open(&settings, &data, &store_tasks).await?;
         let endpoint = objects.public_endpoint.clone();
-        let issuer = data.issuer()?;
-        data.ensure_token(&issuer)?;
-        let auth = AuthLayer::new(issuer.verifier());
-        let routes = Composition {
+        let issuer = match &settings.signing_key_file {
+            Some(file) => Issuer::read(file)?,
+            None => data.issuer()?,
+        };
+        // Where tokens come from elsewhere, there is no local administrator.
+        if settings.oidc.is_empty() {
+            data.ensure_token(&issuer).await?;
+        } else {
+            data.remove_token()?;
+        }
+        let outside = Verifier::trusting(&issuer, &settings.oidc, settings.clock_skew, &services)?;
+        let (routes, auth, ledger) = Composition {
             settings: &settings,
             data: &data,
             tasks: &services,
+            recording: &recording,
+            inside: issuer.verifier(),
+            outside,
             issuer,
-            auth: &auth,
             objects,
         }
         .build()
@@ -68,7 +82,9 @@ impl Platform {
             data,
             address,
             objects: endpoint,
+            ledger,
             services,
+            recording,
             store: store_tasks,
         })
     }
@@ -88,10 +104,18 @@ impl Platform {
         self.data.token_file()
     }
 
+    /// Waits until what calls came to by now is in the audit log and in the ledger of usage.
+    pub async fn recorded(&self) {
+        self.ledger.flush().await;
+    }
+
     /// Lets calls and work in progress end, then stops.
     pub async fn stop(self) {
         if !self.services.drain(PATIENCE).await {
             tracing::warn!("some work did not end in time; it goes on at the next start");
+        }
+        if !self.recording.drain(Duration::from_secs(15)).await {
+            tracing::warn!("not all of the audit log was stored in time: the rest is in the log");
         }
         self.store.drain(Duration::from_secs(5)).await;
     }
@@ -101,13 +125,17 @@ struct Composition<'a> {
     settings: &'a Settings,
     data: &'a DataDir,
     tasks: &'a Tasks,
+    recording: &'a Tasks,
     issuer: Issuer,
-    auth: &'a AuthLayer,
+    // Services among themselves have tokens of the bundled issuer.
+    inside: Verifier,
+    outside: Verifier,
     objects: ObjectsConfig,
 }
 
 impl Composition<'_> {
-    async fn build(self) -> Result<Routes> {
+    /// All services, the check in front of them, and what records their calls.
+    async fn build(self) -> Result<(Routes, AuthLayer, Ledger)> {
         let clock = || Arc::new(SystemClock);
         let mut all = RoutesBuilder::default();
         let reporter = server::common(&mut all)?;
@@ -116,12 +144,24 @@ impl Composition<'_> {
             database: self.database()?,
             layout: self.objects.layout.clone(),
             clock: clock(),
-            issuer: Some(self.issuer.clone()),
+            issuer: self.issuer.clone(),
+            creates_tokens: self.settings.oidc.is_empty(),
+            audit_kept: self.settings.audit_kept,
         }
         .build(self.tasks)
         .await?;
         metadata.mount(&mut all);
-        let metadata_served = self.served(|routes| metadata.mount(routes));
+        // Metadata says who may do what, also to the check in front of itself, and records its own calls.
+        let unchecked = self.served(None, |routes| metadata.mount(routes));
+        let directory = Directory::new(self.link(&unchecked, "service:directory", Role::Service));
+        let way = self.link(&unchecked, "service:ledger", Role::Service);
+        let options = ledger::Options {
+            clock: clock(),
+            trusted_hops: self.settings.trusted_hops,
+        };
+        let ledger = Ledger::start(self.recording, &way, options);
+        let gate = Some((&directory, &ledger));
+        let metadata_served = self.served(gate, |routes| metadata.mount(routes));
 
         let storage = granary_storage::Options {
             database: self.database()?,
@@ -136,7 +176,7 @@ impl Composition<'_> {
         )
         .await?;
         storage.mount(&mut all);
-        let storage_served = self.served(|routes| storage.mount(routes));
+        let storage_served = self.served(gate, |routes| storage.mount(routes));
 
         let jobs = granary_job::Options {
             database: self.database()?,
@@ -150,7 +190,7 @@ impl Composition<'_> {
         )
         .await?;
         jobs.mount(&mut all);
-        let jobs_served = self.served(|routes| jobs.mount(routes));
+        let jobs_served = self.served(gate, |routes| jobs.mount(routes));
 
         let pipeline = granary_pipeline::Options {
             database: self.database()?,
@@ -174,7 +214,8 @@ impl Composition<'_> {
             pipeline,
         };
         health::follow(self.tasks, reporter, move || ready.clone().check());
-        Ok(all.routes())
+        let auth = AuthLayer::outside(self.outside.clone(), directory).recorded(ledger.clone());
+        Ok((all.routes(), auth, ledger))
     }
 
     fn database(&self) -> Result<DatabaseUrl> {
@@ -184,25 +225,31 @@ impl Composition<'_> {
         }
     }
 
-    fn served(&self, mount: impl FnOnce(&mut RoutesBuilder)) -> granary_runtime::link::Served {
+    /// Services for calls from within.
+    fn served(
+        &self,
+        gate: Option<(&Directory, &Ledger)>,
+        mount: impl FnOnce(&mut RoutesBuilder),
+    ) -> Served {
         let mut routes = RoutesBuilder::default();
         mount(&mut routes);
-        server::protect(routes.routes(), self.auth)
+        let directory = gate.map(|(directory, _)| directory.clone());
+        let auth = AuthLayer::inside(self.inside.clone(), directory);
+        let auth = match gate {
+            Some((_, ledger)) => auth.recorded(ledger.clone()),
+            None => auth,
+        };
+        server::protect(routes.routes(), &auth)
     }
 
-    fn link(&self, served: &granary_runtime::link::Served, subject: &str, role: Role) -> Link {
+    fn link(&self, served: &Served, subject: &str, role: Role) -> Link {
         Link::local(
             served.clone(),
             TokenSource::renewed(self.issuer.clone(), subject, role),
         )
     }
 
-    fn start_worker(
-        &self,
-        jobs: &granary_runtime::link::Served,
-        metadata: &granary_runtime::link::Served,
-        storage: &granary_runtime::link::Served,
-    ) {
+    fn start_worker(&self, jobs: &Served, metadata: &Served, storage: &Served) {
         if self.settings.job_slots == 0 {
             return;
         }

@@ -152,6 +152,16 @@ impl World {
         self.server.take().unwrap().kill().await.unwrap();
     }
 
+    /// As who runs it would: what is in progress ends.
+    pub(crate) async fn stop_server(&mut self) {
+        let mut server = self.server.take().unwrap();
+        let id = server.id().unwrap().to_string();
+        let asked = Command::new("kill").arg(id).status().await.unwrap();
+        assert!(asked.success());
+        let ended = tokio::time::timeout(PATIENCE, server.wait()).await;
+        ended.expect("the server did not end").unwrap();
+    }
+
     pub(crate) fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = program();
         command

@@ -40,7 +40,9 @@ impl JobService for JobsApi {
     async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<Job>, Status> {
         let name = parse(&request.into_inner().name)?;
         Ok(Response::new(
-            job::get(&self.0.core, &name).await.map_err(to_status)?,
+            job::get_with_reason(&self.0.core, &name)
+                .await
+                .map_err(to_status)?,
         ))
     }
 

@@ -12,7 +12,10 @@ use granary_proto::{
         Worker, worker_service_server::WorkerService,
     },
 };
-use granary_runtime::rpc::{batch_size, principal, required, to_item, to_status};
+use granary_runtime::{
+    auth::Principal,
+    rpc::{batch_size, caller, required, to_item, to_status},
+};
 use tonic::{Request, Response, Status};
 
 use super::batch;
@@ -31,20 +34,39 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Workers(pub Arc<Inner>);
 
+/// Whose worker calls.
+struct Owner {
+    /// The issuer and the subject of its token: a worker's name belongs to both.
+    identity: Arc<str>,
+    /// The project whose jobs it may run; all if none.
+    project: Option<Arc<str>>,
+}
+
+fn owner<T>(request: &Request<T>) -> Result<Owner, Status> {
+    let caller = caller(request)?;
+    let Principal {
+        issuer, subject, ..
+    } = &caller.principal;
+    Ok(Owner {
+        identity: format!("{issuer} {subject}").into(),
+        project: caller.project,
+    })
+}
+
 impl Workers {
-    async fn caller(&self, subject: Arc<str>, name: &str) -> Result<WorkerName> {
+    async fn named(&self, identity: Arc<str>, name: &str) -> Result<WorkerName> {
         let name = WorkerName::parse(name).map_err(|error| error.within("name"))?;
-        worker::heard(&self.0.core, &self.0.heartbeats, &name, subject).await?;
+        worker::heard(&self.0.core, &self.0.heartbeats, &name, identity).await?;
         Ok(name)
     }
 
     async fn acquire(
         &self,
-        subject: Arc<str>,
+        owner: Owner,
         request: AcquireJobsRequest,
     ) -> Result<AcquireJobsResponse> {
-        let name = self.caller(subject, &request.name).await?;
-        let fit = worker::fit(&name, &request)?;
+        let name = self.named(owner.identity, &request.name).await?;
+        let fit = worker::fit(&name, owner.project, &request)?;
         let wait = convert::duration("wait", request.wait.unwrap_or_default())?;
         if wait > MAX_WAIT {
             return Err(Error::invalid(
@@ -63,10 +85,10 @@ impl Workers {
 
     async fn report(
         &self,
-        subject: Arc<str>,
+        owner: Owner,
         request: BatchReportJobsRequest,
     ) -> Result<BatchReportJobsResponse> {
-        let name = self.caller(subject, &request.name).await?;
+        let name = self.named(owner.identity, &request.name).await?;
         if request.reports.is_empty() {
             return Ok(BatchReportJobsResponse::default());
         }
@@ -81,10 +103,10 @@ impl Workers {
 
     async fn finish(
         &self,
-        subject: Arc<str>,
+        owner: Owner,
         request: BatchFinishJobsRequest,
     ) -> Result<BatchFinishJobsResponse> {
-        let name = self.caller(subject, &request.name).await?;
+        let name = self.named(owner.identity, &request.name).await?;
         batch_size("finishes", request.finishes.len())?;
         let take = |finishes| self.0.finish.call((name.worker, finishes));
         let job = |finish: &JobFinish| finish.job.clone();
@@ -132,9 +154,9 @@ impl WorkerService for Workers {
         &self,
         request: Request<RegisterWorkerRequest>,
     ) -> Result<Response<Worker>, Status> {
-        let subject = principal(&request)?.subject;
+        let owner = owner(&request)?;
         let asked = required("worker", request.into_inner().worker).map_err(to_status)?;
-        let registered = worker::register(&self.0.core, &self.0.heartbeats, subject, asked)
+        let registered = worker::register(&self.0.core, &self.0.heartbeats, owner.identity, asked)
             .await
             .map_err(to_status)?;
         Ok(Response::new(registered))
@@ -159,8 +181,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<AcquireJobsRequest>,
     ) -> Result<Response<AcquireJobsResponse>, Status> {
-        let subject = principal(&request)?.subject;
-        self.acquire(subject, request.into_inner())
+        let owner = owner(&request)?;
+        self.acquire(owner, request.into_inner())
             .await
             .map(Response::new)
             .map_err(to_status)
@@ -170,8 +192,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<BatchReportJobsRequest>,
     ) -> Result<Response<BatchReportJobsResponse>, Status> {
-        let subject = principal(&request)?.subject;
-        self.report(subject, request.into_inner())
+        let owner = owner(&request)?;
+        self.report(owner, request.into_inner())
             .await
             .map(Response::new)
             .map_err(to_status)
@@ -181,8 +203,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<BatchFinishJobsRequest>,
     ) -> Result<Response<BatchFinishJobsResponse>, Status> {
-        let subject = principal(&request)?.subject;
-        self.finish(subject, request.into_inner())
+        let owner = owner(&request)?;
+        self.finish(owner, request.into_inner())
             .await
             .map(Response::new)
             .map_err(to_status)

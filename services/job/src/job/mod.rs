@@ -23,6 +23,7 @@ use crate::{
     core::Core,
     state::{Event, State},
     store::jobs::{self as store, New, Row},
+    usage,
 };
 
 /// A page ends after so many bytes, so that it fits into a message.
@@ -43,7 +44,8 @@ pub(crate) async fn create(inner: &Inner, author: &str, request: CreateJobReques
     let entrypoint =
         EntrypointName::parse(&asked.entrypoint).map_err(|error| error.within("entrypoint"))?;
     let name = job_name(&project, &request.job_id, request_id.as_deref())?;
-    inner.metadata.project(&project).await?;
+    let limits = inner.metadata.project(&project).await?;
+    usage::learn(core, &project.project, limits).await?;
     let (definition, _) = catalog::find(&core.db, &core.definitions, &entrypoint).await?;
     let mut job = request::check(asked, &definition.entrypoint)?;
     if !job.inputs.is_empty() {
@@ -144,6 +146,15 @@ pub(crate) async fn row(core: &Core, name: &JobName) -> Result<Row> {
     store::find(core.db.reader(), name)
         .await?
         .ok_or_else(|| Error::not_found(name))
+}
+
+/// One job, and why it waits.
+pub(crate) async fn get_with_reason(core: &Core, name: &JobName) -> Result<Job> {
+    let mut job = get(core, name).await?;
+    if job.state() == JobState::Queued {
+        job.wait_reason = usage::wait_reason(core, &name.project).await?;
+    }
+    Ok(job)
 }
 
 /// One job.

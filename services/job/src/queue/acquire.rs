@@ -11,6 +11,7 @@ use granary_runtime::{batch::Batcher, db};
 use prost::Message as _;
 use sea_orm::ConnectionTrait;
 
+use super::room::Room;
 use crate::{
     core::Core,
     store::jobs::{self as store, Fit, Row},
@@ -46,8 +47,10 @@ pub(crate) async fn claim(core: &Core, fits: Vec<Fit>) -> Result<Vec<Result<Vec<
     let tx = core.db.begin().await?;
     let mut answers = Vec::with_capacity(fits.len());
     let mut changed = Vec::new();
+    let now = core.now();
+    let mut room = Room::read(core, &tx, now).await?;
     for fit in &fits {
-        let (leases, seqs) = one(core, &tx, fit).await?;
+        let (leases, seqs) = one(core, &tx, fit, &mut room, now).await?;
         changed.extend(seqs);
         answers.push(Ok(leases));
     }
@@ -56,23 +59,44 @@ pub(crate) async fn claim(core: &Core, fits: Vec<Fit>) -> Result<Vec<Result<Vec<
     Ok(answers)
 }
 
-async fn one(core: &Core, tx: &impl ConnectionTrait, fit: &Fit) -> Result<(Vec<Lease>, Vec<i64>)> {
-    let now = core.now();
+async fn one(
+    core: &Core,
+    tx: &impl ConnectionTrait,
+    fit: &Fit,
+    room: &mut Room,
+    now: i64,
+) -> Result<(Vec<Lease>, Vec<i64>)> {
     let expires = now.saturating_add(core.lease_micros());
     let (mut leases, mut seqs, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for row in store::lock_next(tx, fit, now, core.lease_micros()).await? {
-        let lease = lease(core, tx, &row, fit, (now, expires)).await?;
-        bytes += lease.encoded_len();
-        if bytes > ANSWER_BYTES && !leases.is_empty() {
-            break;
+    let mut fit = fit.clone();
+    loop {
+        let rows = store::lock_next(tx, &fit, room.full(), now, core.lease_micros()).await?;
+        let (mut taken, mut passed_over, mut answer_is_full) = (Vec::new(), false, false);
+        for row in rows {
+            if !room.has(&row.name.project) {
+                passed_over = true;
+                continue;
+            }
+            let lease = lease(core, tx, &row, &fit, (now, expires)).await?;
+            bytes += lease.encoded_len();
+            answer_is_full = bytes > ANSWER_BYTES && !leases.is_empty();
+            if answer_is_full {
+                break;
+            }
+            room.take(&row.name.project);
+            taken.push(row.seq);
+            leases.push(lease);
         }
-        seqs.push(row.seq);
-        leases.push(lease);
+        if !taken.is_empty() {
+            store::assign(tx, &taken, &fit.worker, now, expires).await?;
+        }
+        fit.limit -= i64::try_from(taken.len()).unwrap_or(i64::MAX);
+        seqs.extend(taken);
+        // Behind those of a project that became full there may be others. Each round fills at least one project, or is the last.
+        if !passed_over || answer_is_full || fit.limit <= 0 {
+            return Ok((leases, seqs));
+        }
     }
-    if !seqs.is_empty() {
-        store::assign(tx, &seqs, &fit.worker, now, expires).await?;
-    }
-    Ok((leases, seqs))
 }
 
 async fn lease(

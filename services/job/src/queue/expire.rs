@@ -14,6 +14,7 @@ use crate::{
         attempts,
         jobs::{self as store, Row},
     },
+    usage,
 };
 
 const AT_ONCE: i64 = 500;
@@ -82,8 +83,10 @@ async fn give_back(
     let changed: Vec<&Row> = rows.iter().collect();
     store::save(&tx, &changed).await?;
     attempts::insert(&tx, &ended).await?;
+    usage::owe(&tx, &rows, &ended).await?;
     db::commit(tx).await?;
     core.hub.jobs_changed(rows.iter().map(|row| row.seq));
+    usage::ended(core);
     if rows.iter().any(|row| row.state == State::Queued) {
         core.hub.queue_changed();
         core.hub.deadline_changed();

@@ -18,6 +18,7 @@ use crate::{
         attempts,
         jobs::{self as store, Row},
     },
+    usage,
 };
 
 const MAX_MESSAGE: usize = 4096;
@@ -119,9 +120,11 @@ pub(crate) async fn take(core: &Core, calls: Vec<Call>) -> Result<Vec<Result<Vec
         .collect();
     store::save(&tx, &changed).await?;
     attempts::insert(&tx, &ended).await?;
+    usage::owe(&tx, changed.iter().copied(), &ended).await?;
     let returned = changed.iter().any(|row| row.state == State::Queued);
     db::commit(tx).await?;
     core.hub.jobs_changed(seqs);
+    usage::ended(core);
     if returned {
         core.hub.queue_changed();
         core.hub.deadline_changed();

@@ -5,6 +5,7 @@ pub(crate) mod end;
 pub(crate) mod expire;
 pub(crate) mod finish;
 pub(crate) mod report;
+mod room;
 
 use granary_core::{Error, Result, name::JobName};
 

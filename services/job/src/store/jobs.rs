@@ -1,6 +1,9 @@
 //! The table of jobs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use granary_core::{Result, name::JobName};
 use granary_runtime::db::{
@@ -218,14 +221,17 @@ pub(crate) struct Fit {
     pub memory: i64,
     pub cpus: f64,
     pub gpus: i64,
+    /// Only jobs of this project; of all if none.
+    pub project: Option<Arc<str>>,
     pub limit: i64,
 }
 
-/// Locks the jobs that go next to a worker, in order, with their specs. A job is withheld from the worker that lost it last while another
+/// Locks the jobs that go next to a worker, in order, with their specs, but none of the projects that are full. A job is withheld from the worker that lost it last while another
 /// one is alive, but not for longer than `patience`, since the other one may be too small for it.
 pub(crate) async fn lock_next(
     db: &impl ConnectionTrait,
     fit: &Fit,
+    full: &BTreeSet<String>,
     now: i64,
     patience: i64,
 ) -> Result<Vec<Row>> {
@@ -233,6 +239,14 @@ pub(crate) async fn lock_next(
     sql.push(WITH_SPEC)
         .push("state = 1 AND ready <= ")
         .bind(now);
+    if let Some(project) = &fit.project {
+        sql.push(" AND project = ").bind(&**project);
+    }
+    if !full.is_empty() {
+        sql.push(" AND project NOT IN (")
+            .list(full.iter().map(String::as_str))
+            .push(")");
+    }
     sql.push(" AND memory <= ").bind(fit.memory);
     sql.push(" AND cpus <= ").bind(fit.cpus);
     sql.push(" AND gpus <= ").bind(fit.gpus);

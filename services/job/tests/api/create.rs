@@ -74,10 +74,10 @@ on_both! {
         world.metadata.sessions.lock().insert(session.into(), SessionState::Processed);
         let asked = CreateJobRequest { request_id: uuid::Uuid::new_v4().to_string(), ..with_input(&[session]) };
         // Both have found no job of this request before either goes on.
-        let answers = world.metadata.hold("GetProject");
+        let answers = world.metadata.hold("GetQuota");
         let calls = [Box::pin(world.create(asked.clone())), Box::pin(world.create(asked))];
         let first_goes_on = async {
-            world.metadata.asked("GetProject", 2).await;
+            world.metadata.asked("GetQuota", 2).await;
             answers.add_permits(1);
             std::future::pending::<()>().await;
         };

@@ -15,4 +15,5 @@ mod logs;
 mod metadata;
 mod owners;
 mod queue;
+mod usage;
 mod world;

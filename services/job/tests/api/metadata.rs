@@ -1,11 +1,22 @@
 //! A Metadata service that has what a test puts into it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use granary_core::Error;
-use granary_proto::metadata::v1::{
-    Asset, AssetState, CreateSnapshotRequest, GetAssetRequest, GetProjectRequest,
-    GetSessionRequest, GetSnapshotRequest, Project, Session, SessionState, Snapshot,
+use granary_proto::{
+    identity::v1::{
+        BatchRecordUsageRequest, BatchRecordUsageResponse, GetQuotaRequest, Quota, UsageRecord,
+    },
+    metadata::v1::{
+        Asset, AssetState, CreateSnapshotRequest, GetAssetRequest, GetSessionRequest,
+        GetSnapshotRequest, Session, SessionState, Snapshot,
+    },
 };
 use granary_runtime::{
     Link,
@@ -27,6 +38,12 @@ pub(crate) struct Fake {
     pub(crate) snapshots: Mutex<Vec<String>>,
     /// Snapshots by request.
     pub(crate) frozen: Mutex<BTreeMap<String, String>>,
+    /// The limits of projects, by the names of their quotas.
+    pub(crate) quotas: Mutex<BTreeMap<String, Quota>>,
+    /// What was told of usage, in order.
+    pub(crate) recorded: Mutex<Vec<UsageRecord>>,
+    /// Whether the next answer to that is lost.
+    pub(crate) forgets_to_answer: AtomicBool,
     /// The questions that came.
     asked: watch::Sender<Vec<String>>,
     /// A method that is answered only as often as there are permits.
@@ -46,7 +63,8 @@ pub(crate) fn link(fake: Arc<Fake>, issuer: &Issuer) -> Link {
                 .map_or_else(Status::into_http, framed))
         }
     });
-    let served = BoxCloneSyncService::new(AuthLayer::new(issuer.verifier()).layer(service));
+    let served =
+        BoxCloneSyncService::new(AuthLayer::inside(issuer.verifier(), None).layer(service));
     Link::local(
         served,
         TokenSource::renewed(issuer.clone(), "service:job", Role::Service),
@@ -99,17 +117,23 @@ impl Fake {
     fn answer(&self, method: &str, body: &[u8]) -> Result<Vec<u8>, Status> {
         let missing = |name: &str| to_status(Error::not_found(name));
         match method {
-            "GetProject" => {
-                let name = decode::<GetProjectRequest>(body).name;
-                if name == crate::world::PARENT {
-                    Ok(Project {
-                        name,
-                        ..Project::default()
-                    }
-                    .encode_to_vec())
-                } else {
-                    Err(missing(&name))
+            "GetQuota" => {
+                let name = decode::<GetQuotaRequest>(body).name;
+                let quotas = self.quotas.lock();
+                let known = name.strip_suffix("/quota") == Some(crate::world::PARENT);
+                match quotas.get(&name) {
+                    Some(quota) => Ok(quota.encode_to_vec()),
+                    None if known => Ok(Quota::default().encode_to_vec()),
+                    None => Err(missing(&name)),
                 }
+            }
+            "BatchRecordUsage" => {
+                let records = decode::<BatchRecordUsageRequest>(body).records;
+                self.recorded.lock().extend(records);
+                if self.forgets_to_answer.swap(false, Ordering::Relaxed) {
+                    return Err(Status::unavailable("the answer was lost"));
+                }
+                Ok(BatchRecordUsageResponse::default().encode_to_vec())
             }
             "GetSession" => {
                 let name = decode::<GetSessionRequest>(body).name;

@@ -321,7 +321,7 @@ impl World {
 fn links(jobs: &Jobs, issuer: &Issuer) -> [Link; 3] {
     let mut routes = Routes::builder();
     jobs.mount(&mut routes);
-    let served = protect(routes.routes(), &AuthLayer::new(issuer.verifier()));
+    let served = protect(routes.routes(), &AuthLayer::inside(issuer.verifier(), None));
     let link = |subject: &str, role| {
         Link::local(
             served.clone(),

@@ -15,6 +15,7 @@ use crate::{
         asset::{self as store, Asset},
         session::{self as sessions, Counts, Session},
     },
+    usage::Holdings,
 };
 
 /// What is there, and what becomes of it.
@@ -26,6 +27,8 @@ pub(super) struct Desk {
     added: BTreeSet<AssetName>,
     replaced: BTreeSet<AssetName>,
     counts: BTreeMap<SessionName, Counts>,
+    /// What their projects hold, and may.
+    holdings: Holdings,
     now: i64,
 }
 
@@ -45,7 +48,7 @@ fn above(path: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Desk {
-    /// Locks the sessions and reads what the registrations may meet.
+    /// Locks the sessions, and what their projects hold, and reads what the registrations may meet.
     pub(super) async fn read(
         tx: &impl ConnectionTrait,
         new: &[Registration],
@@ -75,7 +78,10 @@ impl Desk {
             let filled = sessions.get(name).is_some_and(|s| s.asset_count > 0);
             filled && !assets.contains_key(&name.asset(path))
         });
+        let projects: BTreeSet<_> = sessions.keys().map(|name| name.project.as_str()).collect();
+        let holdings = Holdings::lock(tx, &projects).await?;
         Ok(Self {
+            holdings,
             folders: store::folders(tx, &Vec::from_iter(paths)).await?,
             sessions,
             assets,
@@ -94,7 +100,8 @@ impl Desk {
         };
         store::add(tx, &of(&self.added)).await?;
         store::replace(tx, &of(&self.replaced)).await?;
-        sessions::count(tx, &self.counts).await
+        sessions::count(tx, &self.counts).await?;
+        self.holdings.write(tx, self.now).await
     }
 
     /// Registers assets of one session, all or none.
@@ -109,6 +116,7 @@ impl Desk {
             self.place(session, &mut draft, new)
                 .map_err(|error| error.within(&format!("assets[{i}]")))?;
         }
+        self.holdings.add(&name.project, draft.counts)?;
         // Only now that all of them are fine.
         self.counts
             .entry(name.clone())

@@ -1,13 +1,18 @@
 //! Thin handlers: parse, call, convert.
 
+mod access;
+mod api_key;
 mod asset;
+mod audit;
 mod dataset;
 mod event;
 mod label;
+mod member;
 mod project;
 mod session;
 mod snapshot;
 mod token;
+mod usage;
 
 use std::{future::Future, str::FromStr};
 
@@ -15,7 +20,11 @@ use granary_core::{Error, Result, clock::from_micros, page};
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     convert::timestamp,
-    identity::v1::token_service_server::TokenServiceServer,
+    identity::v1::{
+        access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
+        audit_service_server::AuditServiceServer, member_service_server::MemberServiceServer,
+        token_service_server::TokenServiceServer, usage_service_server::UsageServiceServer,
+    },
     metadata::v1::{
         asset_service_server::AssetServiceServer, dataset_service_server::DatasetServiceServer,
         event_service_server::EventServiceServer, label_service_server::LabelServiceServer,
@@ -23,12 +32,23 @@ use granary_proto::{
         snapshot_service_server::SnapshotServiceServer,
     },
 };
-use granary_runtime::{auth::Issuer, rpc::to_status, task::Tasks};
+use granary_runtime::{
+    auth::{Issuer, Principal},
+    rpc::to_status,
+    task::Tasks,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tonic::{Response, Status, service::RoutesBuilder};
 
 use crate::{
-    Context, asset::Assets, label::Labels, lane::Lane, session::Sessions, store::page::Page,
+    Context,
+    access::Access,
+    api_key::ApiKeys,
+    asset::Assets,
+    label::Labels,
+    lane::Lane,
+    session::Sessions,
+    store::{member::Identity, page::Page},
 };
 
 /// The gRPC services.
@@ -41,8 +61,16 @@ pub(crate) struct Services {
     labels: label::Handler,
     snapshots: snapshot::Handler,
     events: event::Handler,
+    members: member::Handler,
+    keys: api_key::Handler,
+    access: access::Handler,
     tokens: token::Handler,
+    audit: audit::Handler,
+    usage: usage::Handler,
 }
+
+/// What the one call takes that anybody can make: a key is short.
+const MAX_UNKNOWN_BYTES: usize = 64 * 1024;
 
 macro_rules! mount {
     ($routes:expr, $($server:ident($handler:expr)),+ $(,)?) => {
@@ -55,14 +83,29 @@ macro_rules! mount {
 }
 
 impl Services {
-    pub(crate) fn new(context: &Context, tasks: &Tasks, issuer: Option<Issuer>) -> Self {
+    pub(crate) fn new(
+        context: &Context,
+        tasks: &Tasks,
+        issuer: Issuer,
+        creates_tokens: bool,
+    ) -> Self {
         let lane = Lane::start(context, tasks);
         let labels = Labels::start(context, tasks, &lane);
+        let access = Access::start(context, tasks, &lane, issuer.name());
+        let keys = ApiKeys::start(context, tasks, &lane, issuer.clone());
         Self {
             projects: project::Handler {
                 context: context.clone(),
                 lane: lane.clone(),
+                access: access.clone(),
             },
+            members: member::Handler {
+                context: context.clone(),
+                lane: lane.clone(),
+                own: issuer.name().to_owned(),
+            },
+            keys: api_key::Handler { keys: keys.clone() },
+            access: access::Handler { access },
             datasets: dataset::Handler {
                 context: context.clone(),
                 lane: lane.clone(),
@@ -84,7 +127,17 @@ impl Services {
                 context: context.clone(),
                 stopping: tasks.stopping(),
             },
-            tokens: token::Handler { issuer },
+            audit: audit::Handler {
+                context: context.clone(),
+            },
+            usage: usage::Handler {
+                context: context.clone(),
+                lane: lane.clone(),
+            },
+            tokens: token::Handler {
+                issuer: creates_tokens.then_some(issuer),
+                keys,
+            },
         }
     }
 
@@ -98,7 +151,15 @@ impl Services {
             LabelServiceServer(self.labels),
             SnapshotServiceServer(self.snapshots),
             EventServiceServer(self.events),
-            TokenServiceServer(self.tokens),
+            MemberServiceServer(self.members),
+            ApiKeyServiceServer(self.keys),
+            AccessServiceServer(self.access),
+            AuditServiceServer(self.audit),
+            UsageServiceServer(self.usage),
+        );
+        routes.add_service(
+            TokenServiceServer::new(self.tokens.clone())
+                .max_decoding_message_size(MAX_UNKNOWN_BYTES),
         );
     }
 }
@@ -106,6 +167,14 @@ impl Services {
 /// Answers a call with what it leads to.
 async fn reply<T>(work: impl Future<Output = Result<T>>) -> Result<Response<T>, Status> {
     work.await.map(Response::new).map_err(to_status)
+}
+
+/// Whom a token stands for, as members are known.
+fn identity(principal: &Principal) -> Identity {
+    Identity {
+        issuer: principal.issuer.to_string(),
+        subject: principal.subject.to_string(),
+    }
 }
 
 /// Parses the name of a resource in a field.

@@ -4,44 +4,49 @@ use granary_core::{Error, Result};
 use granary_proto::{
     convert::duration,
     identity::v1::{
-        CreateTokenRequest, CreateTokenResponse, GetPrincipalRequest, Principal as WirePrincipal,
-        Role as WireRole, token_service_server::TokenService,
+        CreateTokenRequest, CreateTokenResponse, ExchangeApiKeyRequest, ExchangeApiKeyResponse,
+        GetPrincipalRequest, Principal as WirePrincipal, Role as WireRole,
+        token_service_server::TokenService,
     },
 };
 use granary_runtime::{
     auth::{Issuer, Role},
-    rpc::principal,
+    rpc::{known, principal, to_status},
 };
 use prost_types::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::reply;
-use crate::token;
+use crate::{api_key::ApiKeys, token};
 
 #[derive(Clone)]
 pub(super) struct Handler {
+    /// Who issues tokens for administrators; none where tokens come from elsewhere.
     pub issuer: Option<Issuer>,
+    pub keys: ApiKeys,
 }
 
 fn seconds(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos: 0 })
 }
 
-fn wire_role(role: Role) -> WireRole {
+fn wire_role(role: Option<Role>) -> WireRole {
     match role {
-        Role::Administrator => WireRole::Administrator,
-        Role::Service => WireRole::Service,
-        Role::Worker => WireRole::Worker,
+        Some(Role::Administrator) => WireRole::Administrator,
+        Some(Role::Service) => WireRole::Service,
+        Some(Role::Worker) => WireRole::Worker,
+        _ => WireRole::Unspecified,
     }
 }
 
-fn parse_role(role: i32) -> Result<Role> {
+fn parse_role(role: i32) -> Result<Option<Role>> {
     match WireRole::try_from(role) {
-        Ok(WireRole::Administrator) => Ok(Role::Administrator),
-        Ok(WireRole::Worker) => Ok(Role::Worker),
+        Ok(WireRole::Unspecified) => Ok(None),
+        Ok(WireRole::Administrator) => Ok(Some(Role::Administrator)),
+        Ok(WireRole::Worker) => Ok(Some(Role::Worker)),
         _ => Err(Error::invalid(
             "role",
-            "expected ROLE_ADMINISTRATOR or ROLE_WORKER",
+            "expected ROLE_ADMINISTRATOR, ROLE_WORKER or nothing",
         )),
     }
 }
@@ -75,7 +80,22 @@ impl TokenService for Handler {
             issuer: principal.issuer.to_string(),
             role: wire_role(principal.role).into(),
             expire_time: seconds(principal.expires),
+            email: principal.email.as_deref().unwrap_or_default().to_owned(),
         }))
+    }
+
+    async fn exchange_api_key(
+        &self,
+        request: Request<ExchangeApiKeyRequest>,
+    ) -> Result<Response<ExchangeApiKeyResponse>, Status> {
+        let exchanged = self.keys.exchange(&request.get_ref().secret).await;
+        let (token, principal) = exchanged.map_err(to_status)?;
+        let mut response = Response::new(ExchangeApiKeyResponse {
+            token,
+            expire_time: seconds(principal.expires),
+        });
+        known(&mut response, principal);
+        Ok(response)
     }
 
     async fn create_token(

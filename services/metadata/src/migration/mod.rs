@@ -4,6 +4,8 @@
 
 mod m20261121_000001_nouns;
 mod m20261121_000002_events;
+mod m20261121_000003_members;
+mod m20261121_000004_ledger;
 
 use sea_orm::{ConnectionTrait as _, DbBackend};
 use sea_orm_migration::{
@@ -18,6 +20,8 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261121_000001_nouns::Migration),
             Box::new(m20261121_000002_events::Migration),
+            Box::new(m20261121_000003_members::Migration),
+            Box::new(m20261121_000004_ledger::Migration),
         ]
     }
 }

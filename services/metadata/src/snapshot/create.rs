@@ -266,7 +266,9 @@ mod tests {
             database: DatabaseUrl::Sqlite(folder.path().to_owned()),
             layout: Layout::new("granary").unwrap(),
             clock: Arc::new(SystemClock),
-            issuer: None,
+            issuer: granary_runtime::auth::Issuer::ephemeral().unwrap(),
+            creates_tokens: false,
+            audit_kept: std::time::Duration::MAX,
         };
         let context = options.build(&tasks).await.unwrap().context;
         let session = SessionName::new("default", "raw", "s").unwrap();

@@ -11,6 +11,8 @@ use sea_orm::ConnectionTrait;
 
 use granary_runtime::db::sql::{Row, Sql, values};
 
+use super::member::Identity;
+
 /// A project as stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
@@ -77,6 +79,25 @@ pub(crate) async fn projects(
     sql.push(" WHERE project > ")
         .bind(last)
         .push(" ORDER BY project LIMIT ")
+        .bind(i64::from(limit));
+    sql.all(on, read_project).await
+}
+
+/// Up to `limit` projects after `last` in which a principal is a member.
+pub(crate) async fn projects_of(
+    on: &impl ConnectionTrait,
+    who: &Identity,
+    last: &str,
+    limit: u32,
+) -> Result<Vec<Project>> {
+    let mut sql = Sql::new(
+        on.get_database_backend(),
+        "SELECT p.project, p.display_name, p.created FROM members m JOIN projects p ON p.project = m.project WHERE m.issuer = ",
+    );
+    sql.bind(who.issuer.as_str());
+    sql.push(" AND m.subject = ").bind(who.subject.as_str());
+    sql.push(" AND m.project > ").bind(last);
+    sql.push(" ORDER BY m.project LIMIT ")
         .bind(i64::from(limit));
     sql.all(on, read_project).await
 }

@@ -1,19 +1,24 @@
 //! Tables and queries. Every query starts with a project: there is no other way to a row.
 
+pub(crate) mod access;
+pub(crate) mod api_key;
 pub(crate) mod asset;
 pub(crate) mod attributes;
+pub(crate) mod audit;
 pub(crate) mod dataset;
 pub(crate) mod event;
 pub(crate) mod filter;
 pub(crate) mod frozen;
 pub(crate) mod json;
 pub(crate) mod label;
+pub(crate) mod member;
 pub(crate) mod page;
 pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod session;
 pub(crate) mod snapshot;
 pub(crate) mod unit;
+pub(crate) mod usage;
 
 use std::{collections::HashMap, fmt::Display, hash::Hash};
 

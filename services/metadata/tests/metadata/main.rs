@@ -8,15 +8,23 @@
     reason = "a test stops at the first thing that is not as it should be"
 )]
 
+mod access;
 mod assets;
+mod audit;
+mod database;
 mod datasets;
 mod events;
 mod filters;
 mod hostile;
+mod keys;
 mod labels;
+mod members;
+mod owners;
 mod paging;
 mod paths;
+mod recorded;
 mod sessions;
 mod snapshots;
 mod tokens;
+mod usage;
 mod world;

@@ -7,7 +7,11 @@ use granary_metadata::{Metadata, Options};
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     convert::wire_attributes,
-    identity::v1::token_service_client::TokenServiceClient,
+    identity::v1::{
+        access_service_client::AccessServiceClient, api_key_service_client::ApiKeyServiceClient,
+        audit_service_client::AuditServiceClient, member_service_client::MemberServiceClient,
+        token_service_client::TokenServiceClient, usage_service_client::UsageServiceClient,
+    },
     metadata::v1::{
         Asset, AssetEvent, AssetStateUpdate, BatchCreateAssetsRequest,
         BatchUpdateAssetStatesRequest, CompleteSessionRequest, CreateDatasetRequest,
@@ -21,15 +25,15 @@ use granary_proto::{
 };
 use granary_runtime::{
     Link,
-    auth::{AuthLayer, Issuer, Role, TokenSource},
+    auth::{AuthLayer, Directory, Issuer, Role, TokenSource},
     db::DatabaseUrl,
-    link::Served,
     server::protect,
     task::Tasks,
 };
-use sea_orm::{ConnectionTrait as _, Database};
 use tempfile::TempDir;
 use tonic::{Code, Status, service::Routes};
+
+use crate::database::{fresh_postgres, postgres};
 
 pub(crate) type Attributes = BTreeMap<String, WireValue>;
 
@@ -40,11 +44,11 @@ pub(crate) struct World {
     pub tasks: Tasks,
     pub kind: &'static str,
     pub metadata: Metadata,
-    served: Served,
-    issuer: Issuer,
+    pub issuer: Issuer,
+    pub folder: TempDir,
+    pub routes: Routes,
     database: DatabaseUrl,
-    with_issuer: bool,
-    folder: TempDir,
+    creates_tokens: bool,
 }
 
 macro_rules! clients {
@@ -68,6 +72,10 @@ clients! {
     snapshots: SnapshotServiceClient,
     events: EventServiceClient,
     tokens: TokenServiceClient,
+    members: MemberServiceClient,
+    keys: ApiKeyServiceClient,
+    audit: AuditServiceClient,
+    usage: UsageServiceClient,
 }
 
 impl World {
@@ -120,30 +128,31 @@ impl World {
         folder: TempDir,
         clock: Arc<ManualClock>,
         issuer: Issuer,
-        with_issuer: bool,
+        creates_tokens: bool,
     ) -> Self {
         let tasks = Tasks::new();
         let options = Options {
             database: database.clone(),
             layout: Layout::new("granary").unwrap(),
             clock: Arc::new(clock.clone()),
-            issuer: with_issuer.then(|| issuer.clone()),
+            issuer: issuer.clone(),
+            creates_tokens,
+            audit_kept: Duration::from_secs(90 * 24 * 3600),
         };
         let metadata = options.build(&tasks).await.unwrap();
         metadata.check().await.unwrap();
         let mut routes = Routes::builder();
         metadata.mount(&mut routes);
-        let served = protect(routes.routes(), &AuthLayer::new(issuer.verifier()));
         Self {
             clock,
             tasks,
             kind,
             metadata,
-            served,
             issuer,
-            database,
-            with_issuer,
             folder,
+            routes: routes.routes(),
+            database,
+            creates_tokens,
         }
     }
 
@@ -154,31 +163,57 @@ impl World {
             tasks,
             kind,
             metadata,
-            served,
             issuer,
-            database,
-            with_issuer,
             folder,
+            routes,
+            database,
+            creates_tokens,
         } = self;
-        drop((metadata, served));
+        drop((metadata, routes));
         assert!(
             tasks.drain(Duration::from_secs(10)).await,
             "a task did not end"
         );
-        Self::open(kind, database, folder, clock, issuer, with_issuer).await
+        Self::open(kind, database, folder, clock, issuer, creates_tokens).await
     }
 
-    /// The same, on a server without an issuer.
-    pub(crate) async fn without_issuer(mut self) -> Self {
-        self.with_issuer = false;
+    /// The same, on a server whose tokens come from elsewhere.
+    pub(crate) async fn without_tokens(mut self) -> Self {
+        self.creates_tokens = false;
         self.restart().await
     }
 
     pub(crate) fn link(&self, subject: &str, role: Role) -> Link {
-        Link::local(
-            self.served.clone(),
-            TokenSource::renewed(self.issuer.clone(), subject, role),
-        )
+        self.link_with(TokenSource::renewed(self.issuer.clone(), subject, role))
+    }
+
+    /// As somebody who has only the roles that projects give.
+    pub(crate) fn link_as(&self, subject: &str) -> Link {
+        let lifetime = Duration::from_secs(600);
+        let (token, _) = self.issuer.issue(subject, None::<Role>, lifetime).unwrap();
+        self.link_with(TokenSource::fixed(&token).unwrap())
+    }
+
+    /// As who a token stands for. Each link remembers by itself who may do what: a new one knows nothing yet.
+    pub(crate) fn link_with(&self, token: TokenSource) -> Link {
+        let auth = AuthLayer::inside(self.issuer.verifier(), Some(self.directory()));
+        Link::local(protect(self.routes.clone(), &auth), token)
+    }
+
+    pub(crate) fn directory(&self) -> Directory {
+        Directory::new(self.unchecked("service:directory"))
+    }
+
+    /// As a service that is let in everywhere, by who asks nobody.
+    pub(crate) fn unchecked(&self, subject: &str) -> Link {
+        let auth = AuthLayer::inside(self.issuer.verifier(), None);
+        let token = TokenSource::renewed(self.issuer.clone(), subject, Role::Service);
+        Link::local(protect(self.routes.clone(), &auth), token)
+    }
+
+    /// Who may do what, as services ask it.
+    pub(crate) fn access(&self) -> AccessServiceClient<Link> {
+        AccessServiceClient::new(self.link("service:storage", Role::Service))
     }
 
     /// Assets as the Storage and Pipeline services reach them.
@@ -389,25 +424,4 @@ pub(crate) fn blamed<T: std::fmt::Debug>(result: Result<T, Status>) -> String {
     status.get_details_bad_request().unwrap().field_violations[0]
         .field
         .clone()
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "how a test learns of the servers that are there for it"
-)]
-fn postgres() -> Option<String> {
-    std::env::var("GRANARY_TEST_POSTGRES").ok()
-}
-
-async fn fresh_postgres() -> DatabaseUrl {
-    let url = postgres().unwrap();
-    let name = granary_core::id::new("metadata_test_");
-    let admin = Database::connect(&url).await.unwrap();
-    admin
-        .execute_unprepared(&format!("CREATE DATABASE {name}"))
-        .await
-        .unwrap();
-    admin.close().await.unwrap();
-    let (server, _) = url.rsplit_once('/').unwrap();
-    DatabaseUrl::parse(&format!("{server}/{name}")).unwrap()
 }

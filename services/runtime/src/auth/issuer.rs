@@ -1,30 +1,38 @@
-//! The bundled issuer of tokens, for the embedded mode: an Ed25519 key in the data directory.
+//! The bundled issuer of tokens: an Ed25519 key, in the data directory unless it is kept elsewhere.
 
 use std::{fs, io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use granary_core::{Error, Result};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Role, Verifier};
+use super::{Role, Verifier, keys::Key};
 
 /// The audience of every token.
 pub(super) const AUDIENCE: &str = "granary";
+/// The claim of the role for all projects.
+pub(super) const ROLE: &str = "granary/role";
 
 /// What a token says.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Claims {
-    pub iss: String,
-    pub sub: String,
-    pub aud: String,
-    pub iat: i64,
-    pub nbf: i64,
-    pub exp: i64,
-    pub jti: String,
-    #[serde(rename = "granary/role")]
-    pub role: Role,
+#[derive(Debug, Serialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: &'static str,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    jti: String,
+    // The name of `ROLE`.
+    #[serde(rename = "granary/role", skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
 }
 
 /// Issues tokens.
@@ -33,6 +41,7 @@ pub struct Issuer(Arc<Inner>);
 
 struct Inner {
     name: String,
+    key_id: String,
     key: EncodingKey,
     public: Vec<u8>,
 }
@@ -46,28 +55,30 @@ impl std::fmt::Debug for Issuer {
 impl Issuer {
     /// Reads the key in `file`, or makes one there at first start, readable by its owner only.
     pub fn open(file: &Path) -> Result<Self> {
-        let failed = |what: &str, error: std::io::Error| {
-            Error::precondition(
-                file.display(),
-                format!("cannot {what} the signing key: {error}"),
-            )
-        };
-        let pkcs8 = match fs::read(file) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let made = Ed25519KeyPair::generate()
-                    .and_then(|pair| pair.to_pkcs8())
-                    .map_err(|_| Error::Internal {
-                        context: "making a signing key".into(),
-                        cause: None,
-                    })?;
-                write_private(file, made.as_ref()).map_err(|error| failed("write", error))?;
-                made.as_ref().to_vec()
-            }
-            Err(error) => return Err(failed("read", error)),
+        if !file.exists() {
+            let made = Ed25519KeyPair::generate()
+                .and_then(|pair| pair.to_pkcs8())
+                .map_err(|_| Error::Internal {
+                    context: "making a signing key".into(),
+                    cause: None,
+                })?;
+            write_private(file, made.as_ref()).map_err(|error| {
+                unusable(file, &format!("cannot write the signing key: {error}"))
+            })?;
+        }
+        Self::read(file)
+    }
+
+    /// Reads the key in `file`, which must be there: an Ed25519 key in PKCS#8 form, PEM or DER.
+    pub fn read(file: &Path) -> Result<Self> {
+        let bytes = fs::read(file)
+            .map_err(|error| unusable(file, &format!("cannot read the signing key: {error}")))?;
+        let pkcs8 = match str::from_utf8(&bytes).ok().and_then(from_pem) {
+            Some(der) => der,
+            None => bytes,
         };
         Self::from_pkcs8(&pkcs8).ok_or_else(|| {
-            Error::precondition(file.display(), "this is not a signing key: remove it to have a new one made; tokens issued so far then end")
+            unusable(file, "this is no Ed25519 key in PKCS#8 form, as `openssl genpkey -algorithm ed25519` makes one; with another key, tokens issued so far end")
         })
     }
 
@@ -88,35 +99,39 @@ impl Issuer {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
         let public = pair.public_key().as_ref().to_vec();
         let digest = Sha256::digest(&public);
-        let name = format!(
-            "granary:{}",
-            digest[..8]
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect::<String>()
-        );
+        let key_id: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
         Some(Self(Arc::new(Inner {
-            name,
+            name: format!("granary:{key_id}"),
+            key_id,
             key: EncodingKey::from_ed_der(pkcs8),
             public,
         })))
     }
 
-    /// A token for `subject`, and when it ends in seconds since 1970.
-    pub fn issue(&self, subject: &str, role: Role, lifetime: Duration) -> Result<(String, i64)> {
+    /// A token for `subject`, and when it ends in seconds since 1970. Without a role for all projects, it has those that projects give it.
+    pub fn issue(
+        &self,
+        subject: &str,
+        role: impl Into<Option<Role>>,
+        lifetime: Duration,
+    ) -> Result<(String, i64)> {
         let now = time::OffsetDateTime::now_utc().unix_timestamp();
         let exp = now.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
         let claims = Claims {
             iss: self.0.name.clone(),
             sub: subject.to_owned(),
-            aud: AUDIENCE.to_owned(),
+            aud: AUDIENCE,
             iat: now,
             nbf: now,
             exp,
             jti: granary_core::id::new("t"),
-            role,
+            role: role.into(),
         };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.0.key)
+        let header = Header {
+            kid: Some(self.0.key_id.clone()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        let token = jsonwebtoken::encode(&header, &claims, &self.0.key)
             .map_err(|error| Error::internal("issuing a token", error))?;
         Ok((token, exp))
     }
@@ -126,10 +141,34 @@ impl Issuer {
         &self.0.name
     }
 
-    /// What verifies its tokens.
+    /// What verifies its tokens, and no others.
     pub fn verifier(&self) -> Verifier {
-        Verifier::new(&self.0.name, &self.0.public)
+        Verifier::of(self)
     }
+
+    /// Its public key as a JSON web key set, for those who verify its tokens too.
+    pub fn jwks(&self) -> Json {
+        let x = URL_SAFE_NO_PAD.encode(&self.0.public);
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.0.key_id, "x": x}]})
+    }
+
+    /// The key that verifies its tokens. The key id is for others: its own tokens of before had none.
+    pub(super) fn public_key(&self) -> Option<Key> {
+        Key::ed25519(Some(self.0.key_id.clone()), &self.0.public)
+    }
+}
+
+fn unusable(file: &Path, why: &str) -> Error {
+    Error::precondition(file.display(), why)
+}
+
+// The bytes between the first two lines of dashes.
+fn from_pem(text: &str) -> Option<Vec<u8>> {
+    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
+    let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
+    STANDARD
+        .decode(body.split_whitespace().collect::<String>())
+        .ok()
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
@@ -152,4 +191,33 @@ pub fn write_private(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
         fs::File::open(folder)?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_der_and_as_pem() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        let made = Issuer::open(&file).unwrap();
+        assert_eq!(Issuer::open(&file).unwrap().name(), made.name());
+        let text = STANDARD.encode(fs::read(&file).unwrap());
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+        fs::write(&file, pem).unwrap();
+        assert_eq!(Issuer::read(&file).unwrap().name(), made.name());
+        fs::write(&file, "nonsense").unwrap();
+        assert!(
+            Issuer::read(&file)
+                .unwrap_err()
+                .to_string()
+                .contains("no Ed25519 key")
+        );
+        let missing = Issuer::read(&folder.path().join("none")).unwrap_err();
+        assert!(
+            missing.to_string().contains("cannot read the signing key"),
+            "{missing}"
+        );
+    }
 }

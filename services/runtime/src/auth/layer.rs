@@ -1,27 +1,76 @@
-//! The layer in front of every service: no call without a token, and none that its role may not make.
+//! The layer in front of every service: no call without a token, none that the caller's role may not make, and nothing of a project for those who
+//! are no members of it.
 
-use std::task::{Context, Poll};
+use std::{
+    mem,
+    task::{Context, Poll},
+};
 
-use futures::future::{Either, Ready, ready};
+use futures::future::BoxFuture;
 use granary_core::Error;
 use granary_proto::status::to_status;
-use http::{Request, Response, header::AUTHORIZATION};
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::{REFUSED, Verifier, may_call};
+use super::{
+    Caller, Directory, Principal, REFUSED, Role, Verifier,
+    behalf::{self, ON_BEHALF_OF},
+    message,
+    observe::Watch,
+    roles::{Rule, rule},
+    watched,
+};
+use crate::ledger::Ledger;
 
-// Health says nothing but whether the process serves, and those who ask it have no tokens.
-const OPEN: &str = "/grpc.health.v1.Health/";
+/// What is answered without a token: health says nothing but whether the process serves, and a key that is exchanged speaks for itself.
+pub(super) const OPEN: &[&str] = &[
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/List",
+    "/grpc.health.v1.Health/Watch",
+    "/granary.identity.v1.TokenService/ExchangeApiKey",
+];
 
-/// Checks tokens and roles.
+/// The one of them that is kept in the audit log.
+const EXCHANGE: &str = "/granary.identity.v1.TokenService/ExchangeApiKey";
+
+/// Checks tokens, roles and projects.
 #[derive(Clone, Debug)]
-pub struct AuthLayer(Verifier);
+pub struct AuthLayer {
+    verifier: Verifier,
+    directory: Option<Directory>,
+    inside: bool,
+    ledger: Option<Ledger>,
+}
 
 impl AuthLayer {
-    /// A layer that takes what this verifier takes.
-    pub fn new(verifier: Verifier) -> Self {
-        Self(verifier)
+    /// In front of services that only Granary itself reaches. Without a directory, nobody but those with a role for all projects gets in.
+    pub fn inside(verifier: Verifier, directory: Option<Directory>) -> Self {
+        Self {
+            verifier,
+            directory,
+            inside: true,
+            ledger: None,
+        }
+    }
+
+    /// In front of what everybody reaches: the token of a service is refused.
+    pub fn outside(verifier: Verifier, directory: Directory) -> Self {
+        Self {
+            verifier,
+            directory: Some(directory),
+            inside: false,
+            ledger: None,
+        }
+    }
+
+    /// The same, telling a ledger what becomes of calls, and counting them for their projects.
+    #[must_use]
+    pub fn recorded(self, ledger: Ledger) -> Self {
+        Self {
+            ledger: Some(ledger),
+            ..self
+        }
     }
 }
 
@@ -31,7 +80,7 @@ impl<S> Layer<S> for AuthLayer {
     fn layer(&self, inner: S) -> Auth<S> {
         Auth {
             inner,
-            verifier: self.0.clone(),
+            gate: self.clone(),
         }
     }
 }
@@ -40,57 +89,217 @@ impl<S> Layer<S> for AuthLayer {
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     inner: S,
-    verifier: Verifier,
+    gate: AuthLayer,
 }
 
-impl<S, B> Service<Request<B>> for Auth<S>
+impl<S> Service<Request<Body>> for Auth<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if !request.uri().path().starts_with(OPEN)
-            && let Err(error) = self.admit(&mut request)
-        {
-            return Either::Right(ready(Ok(to_status(error).into_http())));
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if OPEN.contains(&path) {
+            let watch = self.gate.watch_open(path, &request);
+            let answer = self.inner.call(request);
+            return Box::pin(async move { Ok(watch.answered(answer.await?)) });
         }
-        Either::Left(self.inner.call(request))
+        // The one that is ready is used; the next call polls the other.
+        let other = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, other);
+        let gate = self.gate.clone();
+        Box::pin(async move {
+            let rule = rule(request.uri().path());
+            let mut watch = gate.watch(rule, &request);
+            let admitted = match gate.admit(rule, request, &mut watch).await {
+                Ok(admitted) => admitted,
+                Err(error) => {
+                    watch.refused(&error);
+                    return Ok(watch.answered(to_status(error).into_http()));
+                }
+            };
+            let whose = admitted.caller.author().clone();
+            let answer = behalf::handling(whose, inner.call(admitted.request)).await?;
+            Ok(watch.answered(match admitted.lasting {
+                Some(lasting) => answer.map(|body| watched::guard(body, lasting)),
+                None => answer,
+            }))
+        })
     }
 }
 
-impl<S> Auth<S> {
-    fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Error> {
-        let path = request.uri().path();
-        let token = request
-            .headers()
+/// A call that may be made.
+struct Admitted {
+    request: Request<Body>,
+    caller: Caller,
+    /// Of a stream: what has to stay so while it runs.
+    lasting: Option<watched::Lasting>,
+}
+
+impl AuthLayer {
+    fn watch(&self, rule: Option<&'static Rule>, request: &Request<Body>) -> Watch {
+        match &self.ledger {
+            Some(ledger) => Watch::begin(ledger, rule, false, request),
+            None => Watch::nothing(),
+        }
+    }
+
+    // Whether the process is well is asked all the time, and no secret.
+    fn watch_open(&self, path: &str, request: &Request<Body>) -> Watch {
+        match &self.ledger {
+            Some(ledger) if path == EXCHANGE => Watch::begin(ledger, None, true, request),
+            _ => Watch::nothing(),
+        }
+    }
+
+    async fn admit(
+        &self,
+        rule: Option<&'static Rule>,
+        request: Request<Body>,
+        watch: &mut Watch,
+    ) -> Result<Admitted, Error> {
+        let path = request.uri().path().to_owned();
+        let principal = self.verify(request.headers(), &path).await?;
+        watch.caller(&principal);
+        let Some(rule) = rule else {
+            return Err(Error::Denied {
+                reason: format!("there is no call {path}"),
+            });
+        };
+        let on_behalf_of = self.on_behalf_of(&principal, request.headers())?;
+        watch.on_behalf_of(on_behalf_of.as_ref());
+        let (project, mut request) = named(rule, request, watch).await?;
+        let home = || principal.home().map(str::to_owned);
+        let place = project.clone().or_else(home);
+        let role = self.role(&principal, place.as_deref()).await?;
+        admit(rule, role, project.as_deref()).inspect_err(|_| {
+            tracing::info!(path, subject = %principal.subject, ?role, project, "call refused");
+        })?;
+        if let (Some(whose), Some(project)) = (&on_behalf_of, &project)
+            && self.role(whose, Some(project)).await?.is_none()
+        {
+            return Err(hidden(project));
+        }
+        if let (Some(ledger), Some(project)) = (&self.ledger, &project) {
+            ledger.request(project, &principal, role)?;
+        }
+        let caller = Caller {
+            principal,
+            role,
+            project: place.map(Into::into),
+            on_behalf_of,
+        };
+        request.extensions_mut().insert(caller.clone());
+        let lasting = self.lasting(rule, &caller);
+        Ok(Admitted {
+            request,
+            caller,
+            lasting,
+        })
+    }
+
+    async fn verify(&self, headers: &HeaderMap, path: &str) -> Result<Principal, Error> {
+        let token = headers
             .get(AUTHORIZATION)
             .and_then(|header| header.to_str().ok())
             .and_then(bearer);
-        let verdict = token
-            .ok_or("no token")
-            .and_then(|token| self.verifier.verify(token));
-        let principal = verdict.map_err(|reason| {
+        let verdict = match token {
+            None => Err("no token"),
+            Some(token) => self.verifier.verify(token).await,
+        };
+        let verdict = verdict.and_then(|principal| match principal.role {
+            Some(Role::Service) if !self.inside => Err("a service's token from outside"),
+            _ => Ok(principal),
+        });
+        verdict.map_err(|reason| {
             tracing::info!(path, reason, "token refused");
             Error::Unauthenticated {
                 reason: REFUSED.into(),
             }
-        })?;
-        if !may_call(principal.role, path) {
-            tracing::info!(path, subject = %principal.subject, role = ?principal.role, "call refused");
-            let method = path.rsplit('/').next().unwrap_or_default();
-            return Err(Error::Denied {
-                reason: format!("your role may not call {method}"),
-            });
+        })
+    }
+
+    // Whoever says so without being a service says nothing.
+    fn on_behalf_of(
+        &self,
+        principal: &Principal,
+        headers: &HeaderMap,
+    ) -> Result<Option<Principal>, Error> {
+        let said = headers
+            .get(ON_BEHALF_OF)
+            .filter(|_| principal.role == Some(Role::Service));
+        said.map(|header| {
+            behalf::read(header)
+                .ok_or_else(|| Error::invalid("granary-on-behalf-of", "cannot be read"))
+        })
+        .transpose()
+    }
+
+    async fn role(
+        &self,
+        principal: &Principal,
+        project: Option<&str>,
+    ) -> Result<Option<Role>, Error> {
+        match (&self.directory, project) {
+            (Some(directory), Some(project)) => directory.role(principal, project).await,
+            _ => Ok(principal.role),
         }
-        request.extensions_mut().insert(principal);
-        Ok(())
+    }
+
+    // Roles for all projects stand in the token.
+    fn lasting(&self, rule: &'static Rule, caller: &Caller) -> Option<watched::Lasting> {
+        if !rule.streams || caller.principal.role.is_some() {
+            return None;
+        }
+        Some(watched::Lasting {
+            directory: self.directory.clone()?,
+            principal: caller.principal.clone(),
+            project: caller.project.clone()?,
+            rule,
+        })
+    }
+}
+
+/// The project that a call names, if it is one that names any.
+async fn named(
+    rule: &Rule,
+    request: Request<Body>,
+    watch: &mut Watch,
+) -> Result<(Option<String>, Request<Body>), Error> {
+    let Some(field) = &rule.names else {
+        return Ok((None, request));
+    };
+    let (head, body) = request.into_parts();
+    let (message, body) = message::first(body).await?;
+    let resource = field.resource(&message)?;
+    watch.resource(&field.named(resource));
+    let project = rule.is_of_project().then(|| field.project(resource));
+    let project = project.transpose()?.map(str::to_owned);
+    Ok((project, Request::from_parts(head, body)))
+}
+
+/// Whether a role may make a call; strangers are told nothing but that there is no such project.
+pub(super) fn admit(rule: &Rule, role: Option<Role>, project: Option<&str>) -> Result<(), Error> {
+    match (role, project) {
+        _ if rule.allows(role) => Ok(()),
+        (None, Some(project)) => Err(hidden(project)),
+        _ => Err(Error::Denied {
+            reason: "your role does not allow this".into(),
+        }),
+    }
+}
+
+fn hidden(project: &str) -> Error {
+    Error::NotFound {
+        resource: format!("projects/{project}"),
     }
 }
 

@@ -3,23 +3,36 @@
 //! Every call carries a JSON web token. It is verified here, in each service, whatever stands in front; the verdict is kept for a while, so
 //! that a token in use costs one look-up.
 
+mod behalf;
+mod directory;
 mod issuer;
+mod jwt;
+mod keys;
 mod layer;
+mod message;
+mod observe;
+pub mod oidc;
 mod roles;
+mod scope;
+mod source;
 mod verifier;
+mod watched;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use http::HeaderValue;
-use parking_lot::Mutex;
-
+pub(crate) use behalf::{ON_BEHALF_OF, header as behalf_header};
+pub use directory::Directory;
 pub use issuer::{Issuer, write_private};
+pub use jwt::Reason;
 pub use layer::AuthLayer;
-pub use roles::{Role, may_call};
-pub use verifier::Verifier;
+pub(crate) use observe::cut;
+pub use observe::{Ended, Known, Verdict};
+pub use roles::{Role, Rule, rule};
+pub use source::{Exchange, Fresh, TokenSource};
+pub use verifier::{CLOCK_SKEW, Verifier};
 
 /// What a caller without a valid token is told, whatever is wrong with it: the log tells the cases apart.
-pub const REFUSED: &str = "the token is missing, wrong or expired: send `authorization: Bearer TOKEN` with a token of this server (the local administrator's is in the file `token` in the data directory)";
+pub const REFUSED: &str = "the token is missing, wrong or expired: send `authorization: Bearer TOKEN` with a token of an issuer that this server trusts (an embedded server keeps the local administrator's in the file `token` in its data directory)";
 
 /// Whom a verified token stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,76 +41,38 @@ pub struct Principal {
     pub subject: Arc<str>,
     /// The token's `iss`.
     pub issuer: Arc<str>,
-    /// What it may do.
-    pub role: Role,
+    /// An e-mail address that the issuer has verified.
+    pub email: Option<Arc<str>>,
+    /// What it may do in all projects; none for most, who have their roles in projects.
+    pub role: Option<Role>,
     /// When the token ends, in seconds since 1970.
     pub expires: i64,
 }
 
-/// Gives the `authorization` header of outgoing calls, and renews the token behind it in time.
-#[derive(Clone, Debug)]
-pub struct TokenSource(Arc<Source>);
-
-#[derive(Debug)]
-enum Source {
-    Fixed(HeaderValue),
-    Renewed {
-        issuer: Issuer,
-        subject: String,
-        role: Role,
-        current: Mutex<Option<(i64, HeaderValue)>>,
-    },
-}
-
-const LIFETIME: Duration = Duration::from_secs(600);
-
-impl TokenSource {
-    /// Always this token. Fails if no header can hold it.
-    pub fn fixed(token: &str) -> granary_core::Result<Self> {
-        let header = bearer(token).ok_or_else(|| {
-            granary_core::Error::invalid("token", "expected a token without spaces and line breaks")
-        })?;
-        Ok(Self(Arc::new(Source::Fixed(header))))
-    }
-
-    /// Tokens of 10 minutes of the bundled issuer, made anew before they end.
-    pub fn renewed(issuer: Issuer, subject: impl Into<String>, role: Role) -> Self {
-        Self(Arc::new(Source::Renewed {
-            issuer,
-            subject: subject.into(),
-            role,
-            current: Mutex::new(None),
-        }))
-    }
-
-    /// The header to send now.
-    pub fn header(&self) -> Option<HeaderValue> {
-        match &*self.0 {
-            Source::Fixed(header) => Some(header.clone()),
-            Source::Renewed {
-                issuer,
-                subject,
-                role,
-                current,
-            } => {
-                let now = time::OffsetDateTime::now_utc().unix_timestamp();
-                let mut current = current.lock();
-                if let Some((expires, header)) = &*current
-                    && *expires - now > 60
-                {
-                    return Some(header.clone());
-                }
-                let (token, expires) = issuer.issue(subject, *role, LIFETIME).ok()?;
-                let header = bearer(&token)?;
-                *current = Some((expires, header.clone()));
-                Some(header)
-            }
-        }
+impl Principal {
+    /// The project of an API key, whose subject is its name; nothing for others.
+    pub fn home(&self) -> Option<&str> {
+        let (project, key) = self.subject.strip_prefix("projects/")?.split_once('/')?;
+        key.starts_with("apiKeys/").then_some(project)
     }
 }
 
-fn bearer(token: &str) -> Option<HeaderValue> {
-    let mut header = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
-    header.set_sensitive(true);
-    Some(header)
+/// Who makes a call, and as what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Whose token it is.
+    pub principal: Principal,
+    /// What it is in the project of the call, or everywhere.
+    pub role: Option<Role>,
+    /// The id of the project that the call is about; of an API key always its own.
+    pub project: Option<Arc<str>>,
+    /// For whom a service calls.
+    pub on_behalf_of: Option<Principal>,
+}
+
+impl Caller {
+    /// Who is behind the call: for services, the principal whose call they handle.
+    pub fn author(&self) -> &Principal {
+        self.on_behalf_of.as_ref().unwrap_or(&self.principal)
+    }
 }

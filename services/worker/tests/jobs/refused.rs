@@ -129,7 +129,7 @@ async fn end_of_worker(service: OneJob, slots: usize, issuer: &Issuer, own: &Iss
     let mut routes = Routes::builder();
     routes.add_service(WorkerServiceServer::new(service));
     let link = Link::local(
-        protect(routes.routes(), &AuthLayer::new(issuer.verifier())),
+        protect(routes.routes(), &AuthLayer::inside(issuer.verifier(), None)),
         TokenSource::renewed(own.clone(), "w", Role::Worker),
     );
     let options = granary_worker::Options {

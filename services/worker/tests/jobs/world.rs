@@ -110,7 +110,9 @@ impl World {
             database: database.clone(),
             layout,
             clock: clock.clone(),
-            issuer: Some(self.issuer.clone()),
+            issuer: self.issuer.clone(),
+            creates_tokens: true,
+            audit_kept: Duration::from_secs(90 * 24 * 3600),
         };
         let metadata = metadata.build(&self.tasks).await.unwrap();
         let storage = granary_storage::Options {
@@ -134,7 +136,7 @@ impl World {
         tokio::spawn(server::run(
             listener,
             routes.routes(),
-            AuthLayer::new(self.issuer.verifier()),
+            AuthLayer::inside(self.issuer.verifier(), None),
             self.tasks.stopping(),
         ));
     }

@@ -63,6 +63,7 @@ pub(super) fn details(job: &Job) -> Table {
     let mut table = Table::fields()
         .field("Name", &job.name)
         .field("State", state(job))
+        .field("Waits", &job.wait_reason)
         .field("Entrypoint", &job.entrypoint)
         .field("Priority", job.priority.to_string())
         .field("Author", &job.author)

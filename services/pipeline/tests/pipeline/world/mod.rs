@@ -108,7 +108,9 @@ impl World {
             database: self.database.clone(),
             layout: layout(),
             clock: Arc::new(SystemClock),
-            issuer: Some(self.issuer.clone()),
+            issuer: self.issuer.clone(),
+            creates_tokens: true,
+            audit_kept: Duration::from_secs(90 * 24 * 3600),
         };
         let metadata = metadata.build(tasks).await.unwrap();
         let storage = granary_storage::Options {
@@ -125,7 +127,7 @@ impl World {
         let mut routes = Routes::builder();
         metadata.mount(&mut routes);
         storage.mount(&mut routes);
-        let auth = AuthLayer::new(self.issuer.verifier());
+        let auth = AuthLayer::inside(self.issuer.verifier(), None);
         tokio::spawn(server::run(
             listener,
             routes.routes(),
@@ -180,7 +182,7 @@ impl World {
         pipeline.check().await.unwrap();
         let mut routes = Routes::builder();
         pipeline.mount(&mut routes);
-        let served = server::protect(routes.routes(), &AuthLayer::new(self.issuer.verifier()));
+        let served = server::protect(routes.routes(), &AuthLayer::inside(self.issuer.verifier(), None));
         let token = TokenSource::renewed(self.issuer.clone(), "ada", Role::Administrator);
         Service {
             link: Link::local(served, token),

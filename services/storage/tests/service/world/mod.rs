@@ -109,7 +109,9 @@ impl World {
             database: database.clone(),
             layout: objects.layout.clone(),
             clock: clock.clone(),
-            issuer: None,
+            issuer: issuer.clone(),
+            creates_tokens: false,
+            audit_kept: Duration::from_secs(90 * 24 * 3600),
         };
         let metadata = options.build(&tasks).await.unwrap();
         let metadata = serve(&issuer, |routes| metadata.mount(routes));
@@ -189,7 +191,7 @@ pub(crate) fn project() -> ProjectName {
 fn serve(issuer: &Issuer, mount: impl FnOnce(&mut RoutesBuilder)) -> Link {
     let mut routes = RoutesBuilder::default();
     mount(&mut routes);
-    let served = protect(routes.routes(), &AuthLayer::new(issuer.verifier()));
+    let served = protect(routes.routes(), &AuthLayer::inside(issuer.verifier(), None));
     Link::local(
         served,
         TokenSource::renewed(issuer.clone(), "service:test", Role::Service),

@@ -1,0 +1,118 @@
+//! Machines that come with an API key.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the program under test gets an environment of its own, and what goes wrong in helpers is the end of the test"
+)]
+
+mod common;
+
+use common::{Done, World, finish, until};
+use serde_json::Value as Json;
+use tokio::{
+    io::{AsyncReadExt as _, BufReader},
+    process::Command,
+};
+
+/// Makes a key; its name and its text.
+async fn make(world: &World, role: &str) -> (String, String) {
+    let made = world.json(&["api-key", "create", "--role", role]).await;
+    let text = |json: &Json| json.as_str().unwrap().to_owned();
+    (text(&made["api_key"]["name"]), text(&made["secret"]))
+}
+
+/// A command of a machine that has nothing but the key.
+fn with_key(world: &World, secret: &str, arguments: &[&str]) -> Command {
+    let mut command = world.command(arguments);
+    command
+        .env("GRANARY_API_KEY", secret)
+        .env("GRANARY_DATA_DIR", "/nonexistent");
+    command
+}
+
+async fn run(world: &World, secret: &str, arguments: &[&str]) -> Done {
+    finish(with_key(world, secret, arguments)).await
+}
+
+#[tokio::test]
+async fn a_key_is_exchanged_for_tokens_by_the_command_itself() {
+    let world = World::start().await;
+    let (name, secret) = make(&world, "editor").await;
+    let who = run(&world, &secret, &["token", "whoami", "-o", "json"])
+        .await
+        .ok();
+    let who: Json = serde_json::from_str(&who).unwrap();
+    assert_eq!(
+        (who["subject"].as_str(), who.get("role")),
+        (Some(name.as_str()), None)
+    );
+    run(&world, &secret, &["dataset", "create", "recordings"])
+        .await
+        .ok();
+    let file = world.path("key");
+    std::fs::write(&file, format!("{secret}\n")).unwrap();
+    let mut by_file = world.command(&["dataset", "list"]);
+    by_file
+        .env("GRANARY_DATA_DIR", "/nonexistent")
+        .env("GRANARY_API_KEY_FILE", &file);
+    assert!(finish(by_file).await.ok().contains("recordings"));
+    // It is of its project, and may do what its role says.
+    run(&world, &secret, &["api-key", "list"])
+        .await
+        .failed(1, "your role does not allow this");
+    run(&world, &secret, &["--project", "other", "dataset", "list"])
+        .await
+        .failed(1, "projects/other not found");
+}
+
+#[tokio::test]
+async fn a_key_that_is_wrong_or_revoked_is_named_and_not_shown() {
+    let world = World::start().await;
+    let (name, secret) = make(&world, "viewer").await;
+    run(&world, &secret, &["dataset", "list"]).await.ok();
+    for wrong in [
+        "nonsense",
+        &secret.replace("granary_", "granary_0"),
+        &format!("{secret}x"),
+    ] {
+        let done = run(&world, wrong, &["dataset", "list"]).await;
+        let done = done.failed(
+            1,
+            "refused the API key: that of GRANARY_API_KEY is wrong, expired or revoked",
+        );
+        assert!(!done.stderr.contains(wrong), "{done:#?}");
+    }
+    world.run(&["api-key", "revoke", &name]).await.ok();
+    run(&world, &secret, &["dataset", "list"])
+        .await
+        .failed(1, "refused the API key");
+    let log = std::fs::read_to_string(world.path("log")).unwrap();
+    assert!(!log.contains(&secret), "the key stands in the server's log");
+}
+
+#[tokio::test]
+async fn a_worker_with_a_key_ends_when_the_key_is_revoked() {
+    let world = World::start().await;
+    let (name, secret) = make(&world, "worker").await;
+    let folder = world.path("work");
+    let arguments = [
+        "worker",
+        "run",
+        "--name",
+        "w1",
+        "--folder",
+        folder.to_str().unwrap(),
+    ];
+    let mut worker = with_key(&world, &secret, &arguments).spawn().unwrap();
+    let mut stderr = BufReader::new(worker.stderr.take().unwrap());
+    until(&mut stderr, "worker w1 pulls jobs").await;
+    world.run(&["api-key", "revoke", &name]).await.ok();
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).await.unwrap();
+    assert_eq!(worker.wait().await.unwrap().code(), Some(1), "{said}");
+    assert!(
+        said.contains("refuses this worker") || said.contains("API key"),
+        "{said}"
+    );
+}

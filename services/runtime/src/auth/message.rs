@@ -1,0 +1,140 @@
+//! The first message of a call, read before the call is let through, and given back to whoever handles it.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use granary_core::{Error, Result};
+use granary_proto::MAX_MESSAGE_BYTES;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tonic::{Status, body::Body};
+
+/// A flag and a length stand before each message.
+const HEAD: usize = 5;
+
+/// The encoded first message, and a body that begins with it again.
+pub(super) async fn first(mut body: Body) -> Result<(Bytes, Body)> {
+    let mut read = body_frame(&mut body).await?;
+    if read.len() < wanted(&read)? {
+        let mut whole = BytesMut::from(read);
+        while whole.len() < wanted(&whole)? {
+            whole.extend_from_slice(&body_frame(&mut body).await?);
+        }
+        read = whole.freeze();
+    }
+    let message = read.slice(HEAD..wanted(&read)?);
+    let begun = Begun {
+        first: Some(read),
+        rest: body,
+    };
+    Ok((message, Body::new(begun)))
+}
+
+async fn body_frame(body: &mut Body) -> Result<Bytes> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| gone())?;
+        if let Ok(data) = frame.into_data()
+            && data.has_remaining()
+        {
+            return Ok(data);
+        }
+    }
+    Err(gone())
+}
+
+fn gone() -> Error {
+    Error::Cancelled {
+        reason: "the call ended before its message".into(),
+    }
+}
+
+// How many bytes there are up to the end of the message, as far as can be told.
+fn wanted(read: &[u8]) -> Result<usize> {
+    let Some((head, _)) = read.split_first_chunk::<HEAD>() else {
+        return Ok(HEAD);
+    };
+    let [flag, length @ ..] = *head;
+    if flag != 0 {
+        return Err(Error::invalid("", "compressed messages are not accepted"));
+    }
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > MAX_MESSAGE_BYTES {
+        return Err(Error::Exhausted {
+            reason: format!("a message has at most {MAX_MESSAGE_BYTES} bytes, this one has {length}"),
+            retry_after: None,
+        });
+    }
+    Ok(HEAD + length)
+}
+
+struct Begun {
+    first: Option<Bytes>,
+    rest: Body,
+}
+
+impl http_body::Body for Begun {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        Pin::new(&mut self.rest).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        let mut hint = self.rest.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + first);
+        }
+        hint.set_lower(hint.lower() + first);
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    fn body(chunks: &[&[u8]]) -> Body {
+        let frames: Vec<_> = chunks
+            .iter()
+            .map(|chunk| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(chunk))))
+            .collect();
+        Body::new(StreamBody::new(stream::iter(frames)))
+    }
+
+    #[tokio::test]
+    async fn a_message_in_pieces_is_read_whole_and_comes_again() {
+        let (message, body) = first(body(&[&[0, 0], &[0, 0, 3, b'a'], b"bc", b"more"])).await.unwrap();
+        assert_eq!(&message[..], b"abc");
+        let again = body.collect().await.unwrap().to_bytes();
+        assert_eq!(&again[..], b"\0\0\0\0\x03abcmore");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_message_is_refused() {
+        let refused = |chunks: &'static [&'static [u8]]| async move {
+            first(body(chunks)).await.map(drop).unwrap_err()
+        };
+        assert!(matches!(refused(&[b"\0\0\0\0\x03ab"]).await, Error::Cancelled { .. }));
+        assert!(matches!(refused(&[]).await, Error::Cancelled { .. }));
+        assert!(matches!(refused(&[b"\x01\0\0\0\x01a"]).await, Error::Invalid(_)));
+        assert!(matches!(refused(&[b"\0\xff\0\0\0"]).await, Error::Exhausted { .. }));
+    }
+}

@@ -1,0 +1,12 @@
+//! Who reaches what: every RPC with every role, and those who try what is not theirs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test"
+)]
+
+mod attacks;
+mod lockout;
+mod roles;
+mod world;

@@ -1,0 +1,257 @@
+//! A platform with a project, and everybody there is.
+
+use std::time::Duration;
+
+use granary_core::name::DatasetName;
+use granary_proto::{
+    identity::v1::{
+        CreateMemberRequest, Member, ProjectRole, member_service_client::MemberServiceClient,
+    },
+    metadata::v1::{
+        CreateDatasetRequest, CreateProjectRequest, dataset_service_client::DatasetServiceClient,
+        project_service_client::ProjectServiceClient,
+    },
+    prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor},
+};
+use granary_runtime::auth::{Issuer, Role};
+use granary_testkit::TestNode;
+use prost::{
+    Message as _,
+    bytes::{Buf as _, BufMut as _, Bytes},
+};
+use tonic::{
+    Request, Status,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+pub(crate) const PROJECT: &str = "walk";
+const MEMBERS: [(&str, ProjectRole, Role); 5] = [
+    ("owner", ProjectRole::Owner, Role::Owner),
+    ("editor", ProjectRole::Editor, Role::Editor),
+    ("labeler", ProjectRole::Labeler, Role::Labeler),
+    ("viewer", ProjectRole::Viewer, Role::Viewer),
+    ("worker of the project", ProjectRole::Worker, Role::Worker),
+];
+
+/// Somebody who calls.
+pub(crate) struct Caller {
+    pub who: &'static str,
+    /// What it is in the project; none for a stranger.
+    pub role: Option<Role>,
+    /// What it is in calls about no project.
+    pub elsewhere: Option<Role>,
+    pub token: String,
+}
+
+pub(crate) struct World {
+    pub node: TestNode,
+    channel: Channel,
+    pub pool: DescriptorPool,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let node = TestNode::start().await;
+        let channel = Endpoint::from_shared(node.endpoint())
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
+        let pool = DescriptorPool::decode(granary_proto::DESCRIPTORS).unwrap();
+        let world = Self {
+            node,
+            channel,
+            pool,
+        };
+        world.project(PROJECT).await;
+        world
+    }
+
+    /// Makes a project.
+    pub(crate) async fn project(&self, id: &str) {
+        let request = CreateProjectRequest {
+            project_id: id.into(),
+            ..CreateProjectRequest::default()
+        };
+        let mut projects = ProjectServiceClient::new(self.node.link());
+        projects.create_project(request).await.unwrap();
+    }
+
+    /// Makes a dataset.
+    pub(crate) async fn dataset(&self, name: &DatasetName) {
+        let request = CreateDatasetRequest {
+            parent: name.parent().to_string(),
+            dataset_id: name.dataset.clone(),
+            ..CreateDatasetRequest::default()
+        };
+        let mut datasets = DatasetServiceClient::new(self.node.link());
+        datasets.create_dataset(request).await.unwrap();
+    }
+
+    /// Adds a member, whose tokens the own issuer makes.
+    pub(crate) async fn member(&self, project: &str, subject: &str, role: ProjectRole) {
+        let member = Member {
+            role: role.into(),
+            issuer: self.issuer().name().to_owned(),
+            subject: subject.into(),
+            ..Member::default()
+        };
+        let request = CreateMemberRequest {
+            parent: format!("projects/{project}"),
+            member: Some(member),
+            request_id: String::new(),
+        };
+        let mut members = MemberServiceClient::new(self.node.link());
+        members.create_member(request).await.unwrap();
+    }
+
+    fn issuer(&self) -> Issuer {
+        Issuer::open(&self.node.folder().join("data/issuer-key")).unwrap()
+    }
+
+    pub(crate) fn token(&self, subject: &str, role: Option<Role>) -> String {
+        let lifetime = Duration::from_secs(600);
+        self.issuer().issue(subject, role, lifetime).unwrap().0
+    }
+
+    /// Everybody there is.
+    pub(crate) async fn callers(&self) -> Vec<Caller> {
+        let mut callers = Vec::new();
+        for (who, role) in [
+            ("administrator", Role::Administrator),
+            ("worker of the platform", Role::Worker),
+        ] {
+            let token = self.token(who, Some(role));
+            callers.push(Caller {
+                who,
+                role: Some(role),
+                elsewhere: Some(role),
+                token,
+            });
+        }
+        for (who, given, role) in MEMBERS {
+            self.member(PROJECT, who, given).await;
+            let token = self.token(who, None);
+            callers.push(Caller {
+                who,
+                role: Some(role),
+                elsewhere: None,
+                token,
+            });
+        }
+        let token = self.token("stranger", None);
+        callers.push(Caller {
+            who: "stranger",
+            role: None,
+            elsewhere: None,
+            token,
+        });
+        callers
+    }
+
+    /// The services that reflection tells, with all their methods.
+    pub(crate) async fn methods(&self) -> Vec<MethodDescriptor> {
+        let asked = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut answers = ServerReflectionClient::new(self.node.link())
+            .server_reflection_info(tonic::codegen::tokio_stream::once(asked))
+            .await
+            .unwrap()
+            .into_inner();
+        let answer = answers
+            .message()
+            .await
+            .unwrap()
+            .unwrap()
+            .message_response
+            .unwrap();
+        let MessageResponse::ListServicesResponse(list) = answer else {
+            panic!("no list of services");
+        };
+        let granary = list
+            .service
+            .iter()
+            .filter(|service| service.name.starts_with("granary."));
+        granary
+            .flat_map(|service| {
+                let described = self.pool.get_service_by_name(&service.name).unwrap();
+                described.methods().collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Makes a call; of a stream only its beginning counts.
+    pub(crate) async fn call(
+        &self,
+        method: &MethodDescriptor,
+        message: &DynamicMessage,
+        token: Option<&str>,
+    ) -> Result<(), Status> {
+        let mut request = Request::new(message.encode_to_vec());
+        request.set_timeout(Duration::from_secs(30));
+        if let Some(token) = token {
+            let bearer = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        let path = path(method).parse().unwrap();
+        let mut client = Grpc::new(self.channel.clone());
+        client.ready().await.unwrap();
+        if method.is_server_streaming() {
+            client.server_streaming(request, path, Raw).await.map(drop)
+        } else {
+            client.unary(request, path, Raw).await.map(drop)
+        }
+    }
+}
+
+/// `/{package}.{Service}/{Method}`.
+pub(crate) fn path(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
+}
+
+/// Messages as they are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}
