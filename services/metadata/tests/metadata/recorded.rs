@@ -64,17 +64,16 @@ fn token(world: &World, subject: &str, role: Option<Role>) -> TokenSource {
     TokenSource::fixed(&world.issuer.issue(subject, role, lifetime).unwrap().0).unwrap()
 }
 
-/// The calls that entries tell of, without their packages, the oldest first.
+/// The calls that entries tell of, without their services, the oldest first.
 fn calls(entries: &[AuditEntry]) -> Vec<(&str, &str, AuditVerdict, &str)> {
-    let call = |entry: &AuditEntry| entry.method.rsplit('/').next().unwrap().len();
-    let seen = entries.iter().rev().map(|entry| {
-        let start = entry.method.len() - call(entry);
-        (
+    let seen = entries.iter().rev().filter_map(|entry| {
+        let (_, method) = entry.method.split_once('/')?;
+        Some((
             entry.subject.as_str(),
-            &entry.method[start..],
+            method,
             entry.verdict(),
             entry.resource.as_str(),
-        )
+        ))
     });
     seen.collect()
 }
