@@ -1,8 +1,12 @@
-"""A certificate authority for development and what it signs. Needs the package `cryptography` (`scripts/tools.sh path envoy-python`)."""
+"""A certificate authority for development and what it signs. Needs the package `cryptography` (`scripts/tools.sh path envoy-python`).
+
+    certificates.py DIR      sees to it that DIR has ca.crt, tls.crt and tls.key for this machine, and prints DIR
+"""
 
 import datetime
 import ipaddress
 import os
+import sys
 from pathlib import Path
 
 from cryptography import x509
@@ -95,3 +99,8 @@ def ensure(folder):
         make_certificate(folder)
     elif not lasting(folder / "tls.crt"):
         make_certificate(folder)
+
+
+if __name__ == "__main__":
+    ensure(Path(sys.argv[1]))
+    print(sys.argv[1])

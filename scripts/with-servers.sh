@@ -8,6 +8,8 @@
 #   GRANARY_TEST_S3         http://KEY:SECRET@127.0.0.1:PORT/
 #   GRANARY_TEST_FOREIGN    a folder of photographs/, recordings/ and images/ that others made
 #   GRANARY_TEST_PYTHON     a Python with boto3, awscli, Pillow and numpy
+#   GRANARY_TEST_ENVOY      the program of Envoy
+#   GRANARY_TEST_TLS        a folder with ca.crt, tls.crt and tls.key for localhost
 #   GRANARY_TEST_OIDC       a folder with the Node package oidc-provider
 #   GRANARY_TEST_AWS, GRANARY_TEST_MC, GRANARY_TEST_GRPCURL, GRANARY_TEST_BUF   programs
 # What cannot be had on this machine is named and left out, and tests that need it skip; with CI=true it is an error.
@@ -57,5 +59,7 @@ offer mc GRANARY_TEST_MC tool mc
 offer grpcurl GRANARY_TEST_GRPCURL tool grpcurl
 offer buf GRANARY_TEST_BUF tool buf
 offer oidc GRANARY_TEST_OIDC tool oidc
+offer envoy GRANARY_TEST_ENVOY tool envoy
+offer envoy GRANARY_TEST_TLS "$(tool envoy-python)" -B "$ROOT/scripts/certificates.py" "$WORK/tls"
 
 "$@"

@@ -10,6 +10,7 @@
 
 mod auth;
 mod floor;
+mod ingress;
 mod jobs;
 mod load;
 mod pipeline;
@@ -26,7 +27,7 @@ use report::Report;
 /// Measures a release build of granary.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only these parts: auth, rpc, pipeline, jobs, upload, memory.
+    /// Only these parts: auth, rpc, ingress, pipeline, jobs, upload, memory.
     parts: Vec<String>,
     /// How many small JPEGs the pipeline gets.
     #[arg(long, default_value_t = 20_000)]
@@ -73,6 +74,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if args.wants("rpc") {
         rpc::run(&args, &mut report).await?;
+    }
+    if args.wants("ingress") {
+        ingress::run(&args, &mut report).await?;
     }
     if args.wants("pipeline") {
         pipeline::run(&args, &mut report).await?;

@@ -130,6 +130,7 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("granary"))
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// A port that nothing listens on.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
