@@ -32,7 +32,10 @@ pub(crate) async fn run(report: &mut Report) -> anyhow::Result<()> {
         verify_all().await?;
     }
     let again = micros(begun.elapsed(), TOKENS * AGAIN);
-    report.line("a token, the first time", format!("{first:>10.1} us (Ed25519)"));
+    report.line(
+        "a token, the first time",
+        format!("{first:>10.1} us (Ed25519)"),
+    );
     report.figure("a token, seen before", again, "us", 20.0, "at most");
     Ok(())
 }

@@ -78,7 +78,10 @@ mod tests {
         let read = handling(ada.clone(), async { header().and_then(|h| read(&h)) }).await;
         assert_eq!(read.as_ref(), Some(&ada));
         assert_eq!(header(), None);
-        let service = Principal { role: Some(Role::Service), ..ada };
+        let service = Principal {
+            role: Some(Role::Service),
+            ..ada
+        };
         assert_eq!(handling(service, async { header() }).await, None);
         assert_eq!(super::read(&HeaderValue::from_static("nonsense")), None);
     }

@@ -63,7 +63,9 @@ fn wanted(read: &[u8]) -> Result<usize> {
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > MAX_MESSAGE_BYTES {
         return Err(Error::Exhausted {
-            reason: format!("a message has at most {MAX_MESSAGE_BYTES} bytes, this one has {length}"),
+            reason: format!(
+                "a message has at most {MAX_MESSAGE_BYTES} bytes, this one has {length}"
+            ),
             retry_after: None,
         });
     }
@@ -121,7 +123,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_in_pieces_is_read_whole_and_comes_again() {
-        let (message, body) = first(body(&[&[0, 0], &[0, 0, 3, b'a'], b"bc", b"more"])).await.unwrap();
+        let (message, body) = first(body(&[&[0, 0], &[0, 0, 3, b'a'], b"bc", b"more"]))
+            .await
+            .unwrap();
         assert_eq!(&message[..], b"abc");
         let again = body.collect().await.unwrap().to_bytes();
         assert_eq!(&again[..], b"\0\0\0\0\x03abcmore");
@@ -132,9 +136,18 @@ mod tests {
         let refused = |chunks: &'static [&'static [u8]]| async move {
             first(body(chunks)).await.map(drop).unwrap_err()
         };
-        assert!(matches!(refused(&[b"\0\0\0\0\x03ab"]).await, Error::Cancelled { .. }));
+        assert!(matches!(
+            refused(&[b"\0\0\0\0\x03ab"]).await,
+            Error::Cancelled { .. }
+        ));
         assert!(matches!(refused(&[]).await, Error::Cancelled { .. }));
-        assert!(matches!(refused(&[b"\x01\0\0\0\x01a"]).await, Error::Invalid(_)));
-        assert!(matches!(refused(&[b"\0\xff\0\0\0"]).await, Error::Exhausted { .. }));
+        assert!(matches!(
+            refused(&[b"\x01\0\0\0\x01a"]).await,
+            Error::Invalid(_)
+        ));
+        assert!(matches!(
+            refused(&[b"\0\xff\0\0\0"]).await,
+            Error::Exhausted { .. }
+        ));
     }
 }

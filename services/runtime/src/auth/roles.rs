@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use granary_proto::{identity::v1::ProjectRole, prost_reflect::{DescriptorPool, MethodDescriptor}};
+use granary_proto::{
+    identity::v1::ProjectRole,
+    prost_reflect::{DescriptorPool, MethodDescriptor},
+};
 use serde::{Deserialize, Serialize};
 
 use super::scope::Field;
@@ -211,12 +214,18 @@ fn compile() -> HashMap<String, Rule> {
                 .filter(|_| !field.is_empty())
                 .and_then(|method| Field::find(&method.input(), field));
             // A row whose field is not there lets nobody in.
-            let roles = if !field.is_empty() && project.is_none() { 0 } else { *roles };
+            let roles = if !field.is_empty() && project.is_none() {
+                0
+            } else {
+                *roles
+            };
             let kept = roles & KEPT != 0;
             let input = described.as_ref().map(MethodDescriptor::input);
             let known = input.filter(|_| kept && field.is_empty());
             let named = known.and_then(|input| {
-                OTHER_NAMES.into_iter().find_map(|field| Field::find(&input, field))
+                OTHER_NAMES
+                    .into_iter()
+                    .find_map(|field| Field::find(&input, field))
             });
             let rule = Rule {
                 roles,
@@ -267,7 +276,11 @@ mod tests {
                     "{service}/{method} is not served"
                 );
                 let found = rule(&format!("/{service}/{method}")).unwrap();
-                assert_eq!(found.is_of_project(), !field.is_empty(), "{service}/{method} has no field {field}");
+                assert_eq!(
+                    found.is_of_project(),
+                    !field.is_empty(),
+                    "{service}/{method} has no field {field}"
+                );
             }
         }
     }
@@ -288,9 +301,14 @@ mod tests {
                     .get_service_by_name(service)
                     .and_then(|s| s.methods().find(|m| m.name() == *method).map(|m| m.input()));
                 let named = input.is_some_and(|input| {
-                    ["name", "parent"].iter().any(|f| input.get_field_by_name(f).is_some())
+                    ["name", "parent"]
+                        .iter()
+                        .any(|f| input.get_field_by_name(f).is_some())
                 });
-                assert!(!named, "{service}/{method} names something and has no scope");
+                assert!(
+                    !named,
+                    "{service}/{method} names something and has no scope"
+                );
             }
         }
     }
@@ -310,7 +328,11 @@ mod tests {
             for (method, _, _) in *rows {
                 let is_read = reads.iter().any(|read| method.starts_with(read));
                 let rule = rule(&format!("/{service}/{method}")).unwrap();
-                assert_eq!(rule.kept, !is_read && !machinery.contains(method), "{service}/{method}");
+                assert_eq!(
+                    rule.kept,
+                    !is_read && !machinery.contains(method),
+                    "{service}/{method}"
+                );
             }
         }
     }

@@ -132,7 +132,11 @@ mod tests {
     fn of_two_values_the_one_counts_that_a_decoder_takes() {
         let parent = field("granary.metadata.v1.CreateDatasetRequest", "parent").unwrap();
         let of = |parent: &str| {
-            CreateDatasetRequest { parent: parent.into(), ..CreateDatasetRequest::default() }.encode_to_vec()
+            CreateDatasetRequest {
+                parent: parent.into(),
+                ..CreateDatasetRequest::default()
+            }
+            .encode_to_vec()
         };
         let both = [of("projects/mine"), of("projects/theirs")].concat();
         let decoded = CreateDatasetRequest::decode(both.as_slice()).unwrap();
@@ -140,7 +144,14 @@ mod tests {
         assert_eq!(parent.resource(&both).unwrap(), decoded.parent);
         let name = field("granary.metadata.v1.UpdateLabelRequest", "label.name").unwrap();
         let of = |name: &str| {
-            UpdateLabelRequest { label: Some(Label { name: name.into(), ..Label::default() }), ..UpdateLabelRequest::default() }.encode_to_vec()
+            UpdateLabelRequest {
+                label: Some(Label {
+                    name: name.into(),
+                    ..Label::default()
+                }),
+                ..UpdateLabelRequest::default()
+            }
+            .encode_to_vec()
         };
         let both = [of("projects/mine/x"), of("projects/theirs/x"), of("")].concat();
         let decoded = UpdateLabelRequest::decode(both.as_slice()).unwrap();
@@ -150,7 +161,15 @@ mod tests {
     #[test]
     fn what_names_no_project_is_refused_with_its_field() {
         let parent = field("granary.metadata.v1.CreateDatasetRequest", "parent").unwrap();
-        for bad in ["", "projects/", "projects/../x", "project/p", "projects/P p", "/projects/p", "datasets/d"] {
+        for bad in [
+            "",
+            "projects/",
+            "projects/../x",
+            "project/p",
+            "projects/P p",
+            "/projects/p",
+            "datasets/d",
+        ] {
             let error = parent.project(bad).unwrap_err().to_string();
             assert!(error.starts_with("parent: expected a name"), "{error}");
         }

@@ -182,7 +182,10 @@ impl World {
         pipeline.check().await.unwrap();
         let mut routes = Routes::builder();
         pipeline.mount(&mut routes);
-        let served = server::protect(routes.routes(), &AuthLayer::inside(self.issuer.verifier(), None));
+        let served = server::protect(
+            routes.routes(),
+            &AuthLayer::inside(self.issuer.verifier(), None),
+        );
         let token = TokenSource::renewed(self.issuer.clone(), "ada", Role::Administrator);
         Service {
             link: Link::local(served, token),
