@@ -9,7 +9,10 @@ use granary_proto::{
         api_key_service_client::ApiKeyServiceClient, member_service_client::MemberServiceClient,
         token_service_client::TokenServiceClient,
     },
-    job::v1::{ListJobsRequest, job_service_client::JobServiceClient},
+    job::v1::{
+        Job, ListJobsRequest, StreamJobLogsRequest, StreamJobLogsResponse, WatchJobRequest,
+        job_service_client::JobServiceClient,
+    },
     metadata::v1::{
         ListDatasetsRequest, WatchEventsRequest, WatchEventsResponse,
         dataset_service_client::DatasetServiceClient, event_service_client::EventServiceClient,
@@ -20,7 +23,10 @@ use granary_proto::{
 use granary_runtime::{Link, auth::TokenSource};
 use tonic::{Code, Streaming, transport::Endpoint};
 
-use crate::world::{PROJECT, World};
+use crate::{
+    workers::queue,
+    world::{PROJECT, World},
+};
 
 /// In words: 10 seconds.
 const SOON: Duration = Duration::from_secs(10);
@@ -87,7 +93,23 @@ async fn told_by_each(way: &Link) -> Vec<Code> {
         .collect()
 }
 
-async fn until_it_ends(mut events: Streaming<WatchEventsResponse>) -> Code {
+/// What runs of a job that waits.
+async fn watch_job(way: &Link) -> (Streaming<Job>, Streaming<StreamJobLogsResponse>) {
+    let (mut jobs, name) = (
+        JobServiceClient::new(way.clone()),
+        format!("{}/jobs/j", parent()),
+    );
+    let states = jobs.watch_job(WatchJobRequest { name: name.clone() }).await;
+    let request = StreamJobLogsRequest {
+        name,
+        follow: true,
+        ..StreamJobLogsRequest::default()
+    };
+    let logs = jobs.stream_job_logs(request).await;
+    (states.unwrap().into_inner(), logs.unwrap().into_inner())
+}
+
+async fn until_it_ends<T>(mut events: Streaming<T>) -> Code {
     let ended = async {
         loop {
             match events.message().await {
@@ -108,7 +130,9 @@ async fn a_removed_member_is_locked_out_of_everything_that_runs_too() {
     world.member(PROJECT, "eve", ProjectRole::Viewer).await;
     let eve = link(&world, &world.token("eve", None)).await;
     assert_eq!(told_by_each(&eve).await, [Code::Ok; 4]);
+    queue(&world, &[PROJECT]).await;
     let events = watch(&eve).await;
+    let (states, logs) = watch_job(&eve).await;
     let mut members = MemberServiceClient::new(world.node.link());
     let list = ListMembersRequest {
         parent: parent(),
@@ -131,6 +155,8 @@ async fn a_removed_member_is_locked_out_of_everything_that_runs_too() {
         .await
         .unwrap();
     assert_eq!(until_it_ends(events).await, Code::NotFound);
+    assert_eq!(until_it_ends(states).await, Code::NotFound);
+    assert_eq!(until_it_ends(logs).await, Code::NotFound);
     assert!(removed.elapsed() < SOON);
     assert_eq!(told_by_each(&eve).await, [Code::NotFound; 4]);
 }

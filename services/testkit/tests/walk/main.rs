@@ -9,4 +9,5 @@
 mod attacks;
 mod lockout;
 mod roles;
+mod workers;
 mod world;

@@ -14,18 +14,100 @@ use crate::{
 /// The calls that speak for themselves.
 const OPEN: [&str; 1] = ["/granary.identity.v1.TokenService/ExchangeApiKey"];
 
-/// What a caller must be told.
+/// Who may call what, said once more: A administrator, O owner, E editor, L labeler, V viewer, W worker, S service, * whoever has a token.
+const RIGHTS: &str = "
+    TokenService       GetPrincipal *  CreateToken A
+    AccessService      CheckAccess S
+    MemberService      CreateMember AO  GetMember AOELV  ListMembers AOELV  UpdateMember AO  DeleteMember AOELVW
+    ApiKeyService      CreateApiKey AO  ListApiKeys AO  RevokeApiKey AO
+    AuditService       ListAuditEntries AO  BatchCreateAuditEntries S
+    UsageService       GetQuota AOELVS  UpdateQuota A  ListDailyUsage AOELV  BatchRecordUsage S
+    ProjectService     CreateProject A  GetProject AOELVWS  ListProjects *
+    DatasetService     CreateDataset AOEWS  GetDataset AOELVWS  ListDatasets AOELVWS  UpdateDataset AOE
+    SessionService     CreateSession AOEWS  GetSession AOELVWS  ListSessions AOELVWS  CompleteSession AOEWS  FinishSession S
+    AssetService       GetAsset AOELVWS  BatchGetAssets AOELVWS  ListAssets AOELVWS  BatchCreateAssets S  BatchUpdateAssetStates S
+    LabelService       CreateLabel AOEL  GetLabel AOELVWS  ListLabels AOELVWS  UpdateLabel AOEL  DeleteLabel AOEL
+    SnapshotService    CreateSnapshot AOES  GetSnapshot AOELVWS  ListSnapshots AOELVWS  ListSnapshotAssets AOELVWS
+    EventService       WatchEvents AOELVS
+    UploadService      BatchCreateUploads AOEWS  GetUpload AOEWS  SignUploadParts AOEWS  BatchCompleteUploads AOEWS  BatchCopyAssets AOEWS
+    DownloadService    BatchCreateDownloads AOELVWS
+    PipelineService    ApplyPipeline AOE  PlanPipeline AOE  GetPipeline AOELVS  ListPipelines AOELVS
+    RunService         GetRun AOELVS  ListRuns AOELVS  WatchRun AOELVS  ListStepResults AOELVS
+    ApplicationService ApplyCatalog A  GetEntrypoint *  ListEntrypoints *
+    JobService         CreateJob AOES  GetJob AOELVWS  ListJobs AOELVS  CancelJob AOES  WatchJob AOELVS  StreamJobLogs AOELVS
+    WorkerService      RegisterWorker W  ListWorkers AS  AcquireJobs W  BatchReportJobs W  BatchFinishJobs W
+";
+
+fn letter(role: Role) -> char {
+    match role {
+        Role::Administrator => 'A',
+        Role::Owner => 'O',
+        Role::Editor => 'E',
+        Role::Labeler => 'L',
+        Role::Viewer => 'V',
+        Role::Worker => 'W',
+        Role::Service => 'S',
+    }
+}
+
+/// The letters of an RPC.
+fn rights(method: &MethodDescriptor) -> &'static str {
+    let service = method.parent_service().name().to_owned();
+    let mut lines = RIGHTS.lines().map(str::split_whitespace);
+    let mut words = lines
+        .find_map(|mut words| (words.next()? == service).then_some(words))
+        .unwrap_or_else(|| panic!("nobody said who may call {service}"));
+    while let (Some(name), Some(letters)) = (words.next(), words.next()) {
+        if name == method.name() {
+            return letters;
+        }
+    }
+    panic!("nobody said who may call {service}/{}", method.name());
+}
+
+/// What a caller must be told; nothing if it is let in.
 fn expected(method: &MethodDescriptor, caller: &Caller) -> Option<Code> {
-    let rule = rule(&path(method)).expect("an RPC without a row");
-    let role = if rule.is_of_project() {
+    let of_project = rule(&path(method)).unwrap().is_of_project();
+    let role = if of_project {
         caller.role
     } else {
         caller.elsewhere
     };
+    let rights = rights(method);
     match role {
-        _ if rule.allows(role) => None,
-        None if rule.is_of_project() => Some(Code::NotFound),
+        _ if rights == "*" => None,
+        Some(role) if rights.contains(letter(role)) => None,
+        None if of_project => Some(Code::NotFound),
         _ => Some(Code::PermissionDenied),
+    }
+}
+
+#[test]
+fn the_table_gives_each_role_what_it_should_have_and_no_more() {
+    let pool = DescriptorPool::decode(granary_proto::DESCRIPTORS).unwrap();
+    let granary = pool
+        .services()
+        .filter(|service| service.full_name().starts_with("granary."));
+    for method in granary.flat_map(|service| service.methods().collect::<Vec<_>>()) {
+        if OPEN.contains(&path(&method).as_str()) {
+            continue;
+        }
+        let (rule, rights) = (rule(&path(&method)).unwrap(), rights(&method));
+        for role in Role::ALL {
+            let should = rights == "*" || rights.contains(letter(role));
+            assert_eq!(
+                rule.allows(Some(role)),
+                should,
+                "{} as {role:?}",
+                path(&method)
+            );
+        }
+        assert_eq!(
+            rule.allows(None),
+            rights == "*",
+            "{} as nobody",
+            path(&method)
+        );
     }
 }
 

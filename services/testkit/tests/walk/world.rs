@@ -5,7 +5,9 @@ use std::time::Duration;
 use granary_core::name::DatasetName;
 use granary_proto::{
     identity::v1::{
-        CreateMemberRequest, Member, ProjectRole, member_service_client::MemberServiceClient,
+        ApiKey, CreateApiKeyRequest, CreateMemberRequest, ExchangeApiKeyRequest, Member,
+        ProjectRole, api_key_service_client::ApiKeyServiceClient,
+        member_service_client::MemberServiceClient, token_service_client::TokenServiceClient,
     },
     metadata::v1::{
         CreateDatasetRequest, CreateProjectRequest, dataset_service_client::DatasetServiceClient,
@@ -38,6 +40,11 @@ const MEMBERS: [(&str, ProjectRole, Role); 5] = [
     ("labeler", ProjectRole::Labeler, Role::Labeler),
     ("viewer", ProjectRole::Viewer, Role::Viewer),
     ("worker of the project", ProjectRole::Worker, Role::Worker),
+];
+
+const KEYS: [(&str, ProjectRole, Role); 2] = [
+    ("key of an editor", ProjectRole::Editor, Role::Editor),
+    ("key of a worker", ProjectRole::Worker, Role::Worker),
 ];
 
 /// Somebody who calls.
@@ -146,6 +153,15 @@ impl World {
                 token,
             });
         }
+        for (who, given, role) in KEYS {
+            let token = self.key(given).await;
+            callers.push(Caller {
+                who,
+                role: Some(role),
+                elsewhere: Some(role),
+                token,
+            });
+        }
         let token = self.token("stranger", None);
         callers.push(Caller {
             who: "stranger",
@@ -154,6 +170,33 @@ impl World {
             token,
         });
         callers
+    }
+
+    /// A token of a new API key of the project.
+    pub(crate) async fn key(&self, role: ProjectRole) -> String {
+        let key = ApiKey {
+            role: role.into(),
+            ..ApiKey::default()
+        };
+        let request = CreateApiKeyRequest {
+            parent: format!("projects/{PROJECT}"),
+            api_key: Some(key),
+        };
+        let mut keys = ApiKeyServiceClient::new(self.node.link());
+        let secret = keys
+            .create_api_key(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .secret;
+        let request = ExchangeApiKeyRequest { secret };
+        let mut tokens = TokenServiceClient::new(self.channel.clone());
+        tokens
+            .exchange_api_key(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .token
     }
 
     /// The services that reflection tells, with all their methods.

@@ -1,0 +1,108 @@
+//! Workers with the key of a project, who get its jobs and no others.
+
+use granary_proto::{
+    identity::v1::ProjectRole,
+    job::v1::{
+        AcquireJobsRequest, AppSpec, ApplyCatalogRequest, CreateJobRequest, Entrypoint,
+        GetJobRequest, Job, RegisterWorkerRequest, Resources, StreamJobLogsRequest,
+        WatchJobRequest, Worker, application_service_client::ApplicationServiceClient,
+        job_service_client::JobServiceClient, worker_service_client::WorkerServiceClient,
+    },
+};
+use granary_runtime::{Link, auth::TokenSource};
+use tonic::{Code, transport::Endpoint};
+
+use crate::world::{PROJECT, World};
+
+const ENTRYPOINT: &str = "applications/any/versions/v1/entrypoints/run";
+/// More than the platform's own worker has.
+const MUCH: Resources = Resources {
+    memory_bytes: 1 << 46,
+    cpus: 1.0,
+    gpus: 0,
+    timeout: None,
+};
+
+/// Has a job `j` wait in projects, that nobody can run.
+pub(crate) async fn queue(world: &World, projects: &[&str]) {
+    let entrypoint = Entrypoint {
+        name: ENTRYPOINT.into(),
+        app: Some(AppSpec {
+            cmd: vec!["true".into()],
+            ..AppSpec::default()
+        }),
+        resources: Some(MUCH),
+        ..Entrypoint::default()
+    };
+    let request = ApplyCatalogRequest {
+        entrypoints: vec![entrypoint],
+        ..ApplyCatalogRequest::default()
+    };
+    let mut applications = ApplicationServiceClient::new(world.node.link());
+    applications.apply_catalog(request).await.unwrap();
+    for project in projects {
+        let request = CreateJobRequest {
+            parent: format!("projects/{project}"),
+            job: Some(Job {
+                entrypoint: ENTRYPOINT.into(),
+                ..Job::default()
+            }),
+            job_id: "j".into(),
+            ..CreateJobRequest::default()
+        };
+        let mut jobs = JobServiceClient::new(world.node.link());
+        jobs.create_job(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_a_project_works_for_its_jobs_and_sees_no_others() {
+    let world = World::start().await;
+    world.project("theirs").await;
+    queue(&world, &["theirs", PROJECT]).await;
+    let token = TokenSource::fixed(&world.key(ProjectRole::Worker).await).unwrap();
+    let endpoint = Endpoint::from_shared(world.node.endpoint()).unwrap();
+    let key = Link::remote(endpoint.connect().await.unwrap(), token);
+    let mut workers = WorkerServiceClient::new(key.clone());
+    let worker = Worker {
+        name: "workers/truck".into(),
+        resources: Some(MUCH),
+        heartbeat_time: None,
+    };
+    let request = RegisterWorkerRequest {
+        worker: Some(worker),
+    };
+    workers.register_worker(request).await.unwrap();
+    let acquire = AcquireJobsRequest {
+        name: "workers/truck".into(),
+        max_jobs: 10,
+        free: Some(MUCH),
+        wait: None,
+    };
+    let leases = workers
+        .acquire_jobs(acquire)
+        .await
+        .unwrap()
+        .into_inner()
+        .leases;
+    let names: Vec<_> = leases
+        .into_iter()
+        .map(|lease| lease.job.unwrap().name)
+        .collect();
+    assert_eq!(names, [format!("projects/{PROJECT}/jobs/j")]);
+    let (mut jobs, name) = (
+        JobServiceClient::new(key),
+        "projects/theirs/jobs/j".to_owned(),
+    );
+    let get = jobs.get_job(GetJobRequest { name: name.clone() }).await;
+    assert_eq!(get.unwrap_err().code(), Code::NotFound);
+    let request = WatchJobRequest { name: name.clone() };
+    let watched = jobs.watch_job(request).await.map(drop);
+    assert_eq!(watched.unwrap_err().code(), Code::NotFound);
+    let request = StreamJobLogsRequest {
+        name,
+        ..StreamJobLogsRequest::default()
+    };
+    let logs = jobs.stream_job_logs(request).await.map(drop);
+    assert_eq!(logs.unwrap_err().code(), Code::NotFound);
+}
