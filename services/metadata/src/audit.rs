@@ -5,6 +5,7 @@ use std::time::Duration;
 use granary_core::Result;
 use granary_proto::identity::v1::AuditEntry;
 use granary_runtime::{db, task::Tasks};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Context,
@@ -46,19 +47,25 @@ pub(crate) async fn list(
     .await
 }
 
-/// Deletes what is older than it is kept, a little at a time.
+/// Deletes what is older than it is kept.
 pub(crate) async fn sweep(context: &Context) -> Result<()> {
+    sweep_until(context, &CancellationToken::new()).await
+}
+
+/// The same a little at a time, and no more once it is to stop: there may be millions of entries when they are kept for less long than before.
+async fn sweep_until(context: &Context, stopping: &CancellationToken) -> Result<()> {
     let kept = i64::try_from(context.audit_kept.as_micros()).unwrap_or(i64::MAX);
     let before = context.now().saturating_sub(kept);
-    loop {
+    while !stopping.is_cancelled() {
         let tx = context.db.begin().await?;
         let mut gone = store::forget(&tx, before, AT_ONCE).await?;
         gone += usage::forget_records(&tx, context.now(), AT_ONCE).await?;
         db::commit(tx).await?;
         if gone == 0 {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 /// Sweeps every now and then.
@@ -70,9 +77,65 @@ pub(crate) fn start_sweeping(context: &Context, tasks: &Tasks) {
                 () = stopping.cancelled() => return,
                 () = tokio::time::sleep(PERIOD) => {}
             }
-            if let Err(error) = sweep(&context).await {
+            if let Err(error) = sweep_until(&context, &stopping).await {
                 tracing::warn!(%error, "cannot delete old audit entries: will try again");
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use granary_core::{clock::SystemClock, layout::Layout};
+    use granary_runtime::{auth::Issuer, db::DatabaseUrl};
+
+    use super::*;
+    use crate::Options;
+
+    fn entry(n: u32) -> Entry {
+        Entry {
+            id: format!("e{n}"),
+            time: 1,
+            project: String::new(),
+            subject: "ada".into(),
+            issuer: String::new(),
+            on_behalf_of: String::new(),
+            method: "m".into(),
+            resource: String::new(),
+            verdict: 1,
+            code: 0,
+            latency: 0,
+            request: String::new(),
+            address: String::new(),
+        }
+    }
+
+    async fn left(context: &Context) -> usize {
+        let all = store::list(context.db.reader(), &Wanted::default(), None, AT_ONCE * 4).await;
+        all.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn who_is_to_stop_deletes_no_more() {
+        let (folder, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
+        let options = Options {
+            database: DatabaseUrl::Sqlite(folder.path().to_owned()),
+            layout: Layout::new("granary").unwrap(),
+            clock: Arc::new(SystemClock),
+            issuer: Issuer::ephemeral().unwrap(),
+            creates_tokens: false,
+            audit_kept: Duration::from_secs(1),
+        };
+        let context = options.build(&tasks).await.unwrap().context;
+        let entries: Vec<_> = (0..AT_ONCE + 1).map(entry).collect();
+        record(&context, &entries).await.unwrap();
+        let stopping = CancellationToken::new();
+        stopping.cancel();
+        sweep_until(&context, &stopping).await.unwrap();
+        assert_eq!(left(&context).await, entries.len());
+        sweep(&context).await.unwrap();
+        assert_eq!(left(&context).await, 0);
+    }
 }

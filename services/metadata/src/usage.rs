@@ -64,23 +64,26 @@ fn today(context: &Context) -> Day {
 /// The account of a project.
 pub(crate) async fn quota(context: &Context, name: ProjectName) -> Result<Quota> {
     project::get(context, &name).await?;
-    let projects = BTreeSet::from([name.project.as_str()]);
-    let accounts = store::accounts(context.db.reader(), &projects).await?;
-    with_today(context, name, &accounts).await
+    let found = quotas(context, &BTreeSet::from([name.project.as_str()])).await?;
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::not_found(&name))
 }
 
-async fn with_today(
-    context: &Context,
-    name: ProjectName,
-    accounts: &HashMap<String, Account>,
-) -> Result<Quota> {
-    let today = today(context);
-    let days = store::days(context.db.reader(), &name.project, today, today).await?;
-    Ok(Quota {
-        account: accounts.get(&name.project).copied().unwrap_or_default(),
-        today: days.first().map(|(_, used)| *used).unwrap_or_default(),
-        name,
-    })
+/// The accounts of projects, which exist.
+async fn quotas(context: &Context, projects: &BTreeSet<&str>) -> Result<Vec<Quota>> {
+    let db = context.db.reader();
+    let accounts = store::accounts(db, projects).await?;
+    let used = store::day(db, projects, today(context)).await?;
+    let quota = |project: &&str| {
+        Ok(Quota {
+            name: ProjectName::new(*project)?,
+            account: accounts.get(*project).copied().unwrap_or_default(),
+            today: used.get(*project).copied().unwrap_or_default(),
+        })
+    };
+    projects.iter().map(quota).collect()
 }
 
 /// Changes the limits of a project.
@@ -184,24 +187,8 @@ pub(crate) async fn record(context: &Context, records: &[Record]) -> Result<Vec<
     }
     store::add(&tx, &used).await?;
     db::commit(tx).await?;
-    quotas(
-        context,
-        projects
-            .into_iter()
-            .filter(|p| known.contains(*p))
-            .collect(),
-    )
-    .await
-}
-
-async fn quotas(context: &Context, projects: BTreeSet<&str>) -> Result<Vec<Quota>> {
-    let accounts = store::accounts(context.db.reader(), &projects).await?;
-    let mut quotas = Vec::with_capacity(projects.len());
-    for project in projects {
-        let name = ProjectName::new(project)?;
-        quotas.push(with_today(context, name, &accounts).await?);
-    }
-    Ok(quotas)
+    let projects = projects.into_iter().filter(|p| known.contains(*p));
+    quotas(context, &projects.collect()).await
 }
 
 /// What registrations add to projects, within their limits.

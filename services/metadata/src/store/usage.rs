@@ -177,6 +177,15 @@ pub(crate) async fn add(
     insert(on, head, &rows, tuple, tail).await
 }
 
+fn used(row: &mut Row) -> Result<Used> {
+    Ok(Used {
+        bytes: row.get()?,
+        objects: row.get()?,
+        requests: row.get()?,
+        job_seconds: row.get()?,
+    })
+}
+
 /// What a project used on the days from `first` to `last`, in order.
 pub(crate) async fn days(
     on: &impl ConnectionTrait,
@@ -193,17 +202,27 @@ pub(crate) async fn days(
     sql.push(" AND day <= ")
         .bind(last.number())
         .push(" ORDER BY day");
-    sql.all(on, |row| {
-        let day = Day::from_number(row.get()?);
-        let used = Used {
-            bytes: row.get()?,
-            objects: row.get()?,
-            requests: row.get()?,
-            job_seconds: row.get()?,
-        };
-        Ok((day, used))
-    })
-    .await
+    sql.all(on, |row| Ok((Day::from_number(row.get()?), used(row)?)))
+        .await
+}
+
+/// What projects used on one day; those that used nothing are missing.
+pub(crate) async fn day(
+    on: &impl ConnectionTrait,
+    projects: &BTreeSet<&str>,
+    day: Day,
+) -> Result<HashMap<String, Used>> {
+    if projects.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut sql = Sql::new(
+        on.get_database_backend(),
+        "SELECT project, added_bytes, added_objects, requests, job_seconds FROM usage_days WHERE day = ",
+    );
+    sql.bind(day.number()).push(" AND project IN (");
+    sql.list(projects.iter().copied()).push(")");
+    let read = |row: &mut Row| Ok((row.get()?, used(row)?));
+    Ok(sql.all(on, read).await?.into_iter().collect())
 }
 
 /// The bytes and assets that a project held when a day began.

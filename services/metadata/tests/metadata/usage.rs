@@ -325,6 +325,32 @@ async fn records_of_projects_that_do_not_exist_count_nowhere() {
 }
 
 #[tokio::test]
+async fn each_project_gets_the_quota_that_is_its_own() {
+    for world in World::each().await {
+        for id in ["other", "third"] {
+            world.project(id).await;
+        }
+        let of = |project: &str, id: &str, requests| UsageRecord {
+            project: format!("projects/{project}"),
+            ..record(id, TODAY, requests, 0)
+        };
+        let yesterday = record("y", "2021-02-28", 100, 0);
+        let sent = vec![of("third", "t", 0), yesterday, of("other", "o", 7)];
+        let quotas = tell(&world, sent).await.unwrap();
+        let used: Vec<_> = quotas
+            .iter()
+            .map(|quota| (quota.name.as_str(), quota.used_daily_requests))
+            .collect();
+        let expected = [
+            (QUOTA, 0),
+            ("projects/other/quota", 7),
+            ("projects/third/quota", 0),
+        ];
+        assert_eq!(used, expected);
+    }
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_named() {
     for world in World::each().await {
         let negative = Quota {
