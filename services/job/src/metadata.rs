@@ -1,19 +1,20 @@
 //! What this service asks of Metadata: whether inputs are there and complete, and to freeze datasets.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
 use granary_core::{
     Error, Result,
     day::Day,
+    id,
     name::{AssetName, DatasetName, ProjectName, SessionName, SnapshotName},
 };
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     identity::v1::{
-        BatchRecordUsageRequest, GetQuotaRequest, UsageRecord,
+        BatchRecordUsageRequest, GetQuotaRequest, Quota, UsageRecord,
         usage_service_client::UsageServiceClient,
     },
     metadata::v1::{
@@ -34,6 +35,14 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const LOOKS: usize = 50;
 
+/// How much a project may run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct May {
+    pub limits: Limits,
+    /// Whether it was asked for just now, and is not remembered.
+    pub fresh: bool,
+}
+
 /// The Metadata service.
 #[derive(Debug)]
 pub(crate) struct Metadata {
@@ -50,32 +59,61 @@ impl Metadata {
     }
 
     /// How much a project may run, as it was some seconds ago. Fails unless it exists.
-    pub(crate) async fn project(&self, project: &ProjectName) -> Result<Limits> {
+    pub(crate) async fn project(&self, project: &ProjectName) -> Result<May> {
         let seen = self.projects.lock().get(project).copied();
         if let Some((at, limits)) = seen
             && at.elapsed() < REMEMBERED
         {
-            return Ok(limits);
+            return Ok(May {
+                limits,
+                fresh: false,
+            });
         }
-        let limits = self.limits(project).await.map_err(|error| match error {
+        let name = format!("{project}/quota");
+        let mut client = UsageServiceClient::new(self.link.clone());
+        let asked = answer(client.get_quota(GetQuotaRequest { name }).await);
+        let quota = asked.map_err(|error| match error {
             Error::NotFound { .. } => Error::not_found(project),
             other => other,
         })?;
-        let mut projects = self.projects.lock();
-        projects.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
-        projects.insert(project.clone(), (Instant::now(), limits));
-        Ok(limits)
+        let limits = limits(&quota);
+        self.remember([(project.clone(), limits)]);
+        Ok(May {
+            limits,
+            fresh: true,
+        })
     }
 
-    /// How much a project may run now.
-    pub(crate) async fn limits(&self, project: &ProjectName) -> Result<Limits> {
-        let name = format!("{project}/quota");
-        let mut client = UsageServiceClient::new(self.link.clone());
-        let quota = answer(client.get_quota(GetQuotaRequest { name }).await)?;
-        Ok(Limits {
-            concurrent: quota.max_concurrent_jobs,
-            seconds: quota.max_daily_job_seconds,
-        })
+    /// How much projects may run now; those that do not exist are missing.
+    pub(crate) async fn limits(
+        &self,
+        projects: impl Iterator<Item = &str>,
+        today: Day,
+    ) -> Result<BTreeMap<String, Limits>> {
+        // A record that counts nothing only asks.
+        let asking = |project: &str| UsageRecord {
+            id: id::new(""),
+            project: format!("projects/{project}"),
+            date: today.to_string(),
+            ..UsageRecord::default()
+        };
+        let quotas = self.tell(projects.map(asking).collect()).await?;
+        let mut found = Vec::with_capacity(quotas.len());
+        for quota in &quotas {
+            let name = quota.name.trim_end_matches("/quota");
+            found.push((ProjectName::parse(name)?, limits(quota)));
+        }
+        self.remember(found.iter().cloned());
+        let found = found.into_iter();
+        Ok(found.map(|(name, limits)| (name.project, limits)).collect())
+    }
+
+    fn remember(&self, learned: impl IntoIterator<Item = (ProjectName, Limits)>) {
+        let now = Instant::now();
+        let mut projects = self.projects.lock();
+        projects.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
+        let learned = learned.into_iter();
+        projects.extend(learned.map(|(project, limits)| (project, (now, limits))));
     }
 
     /// Tells what attempts took.
@@ -87,13 +125,17 @@ impl Metadata {
             requests: 0,
             job_seconds: record.seconds,
         };
-        let request = BatchRecordUsageRequest {
-            records: records.iter().map(record).collect(),
-        };
+        self.tell(records.iter().map(record).collect())
+            .await
+            .map(drop)
+    }
+
+    async fn tell(&self, records: Vec<UsageRecord>) -> Result<Vec<Quota>> {
         let mut client = UsageServiceClient::new(self.link.clone())
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
-        answer(client.batch_record_usage(request).await).map(drop)
+        let request = BatchRecordUsageRequest { records };
+        Ok(answer(client.batch_record_usage(request).await)?.quotas)
     }
 
     /// Fails unless the snapshot exists.
@@ -183,6 +225,13 @@ impl Metadata {
             request_id,
         };
         Ok(answer(client.create_snapshot(request).await)?.name)
+    }
+}
+
+fn limits(quota: &Quota) -> Limits {
+    Limits {
+        concurrent: quota.max_concurrent_jobs,
+        seconds: quota.max_daily_job_seconds,
     }
 }
 

@@ -9,13 +9,7 @@ use std::{
     time::Duration,
 };
 
-use granary_core::{
-    Result,
-    clock::from_micros,
-    day::Day,
-    id,
-    name::{JobName, ProjectName},
-};
+use granary_core::{Result, clock::from_micros, day::Day, id, name::JobName};
 use granary_runtime::db;
 use parking_lot::Mutex;
 use sea_orm::ConnectionTrait;
@@ -23,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::{
     core::Core,
-    metadata::Metadata,
+    metadata::{May, Metadata},
     store::{
         attempts::Ended,
         jobs::Row,
@@ -33,14 +27,14 @@ use crate::{
 
 /// How often limits are asked for of projects whose jobs wait, and how long to wait after a failure.
 const PERIOD: Duration = Duration::from_secs(5);
-/// How many records are sent at once.
+/// How many records are sent, and of how many projects the limits are asked for, at once.
 const AT_ONCE: i64 = 500;
 const SECOND: i64 = 1_000_000;
 
 /// What the parts of the service tell each other about usage.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
-    /// Limits as they stand in the database.
+    /// Limits as this process last learned them. Another one may have written others since.
     known: Mutex<HashMap<String, Limits>>,
     /// Whether any project has limits.
     pub limited: AtomicBool,
@@ -84,34 +78,62 @@ pub(crate) fn ended(core: &Core) {
     }
 }
 
-/// Takes note of the limits of a project, if they are not known; says whether they were not.
-pub(crate) async fn learn(core: &Core, project: &str, limits: Limits) -> Result<bool> {
-    if core.usage.known.lock().get(project) == Some(&limits) {
-        return Ok(false);
+/// Takes note of the limits of a project. What is only remembered is never written over what was learned since.
+pub(crate) async fn learn(core: &Core, project: &str, may: May) -> Result<()> {
+    if !may.fresh && core.usage.known.lock().contains_key(project) {
+        return Ok(());
     }
-    let tx = core.db.begin().await?;
-    store::limit(&tx, project, limits).await?;
-    db::commit(tx).await?;
-    core.usage.known.lock().insert(project.to_owned(), limits);
-    Ok(true)
+    let noted = store::noted(core.db.reader(), project).await?;
+    note(core, &[(project, noted, may.limits)]).await
 }
 
-/// Asks for the limits of projects whose jobs wait; what cannot be learned of one does not keep the others from theirs. When there are others,
-/// or it is another day, whoever waits for jobs looks again.
-async fn refresh(core: &Core, metadata: &Metadata) -> Result<()> {
-    let today = Day::of(core.clock.now()).number();
-    let mut changed = core.usage.day.swap(today, Ordering::Relaxed) != today;
-    let mut outcome = Ok(());
-    for project in store::waiting(core.db.reader()).await? {
-        match metadata.limits(&ProjectName::new(&project)?).await {
-            Ok(limits) => changed |= learn(core, &project, limits).await?,
-            Err(error) => outcome = Err(error),
+/// Writes limits that differ from those that were noted, by this process or another one. When this one did not know them, whoever waits for jobs
+/// looks again.
+async fn note(core: &Core, learned: &[(&str, Option<Limits>, Limits)]) -> Result<()> {
+    let differing = learned
+        .iter()
+        .filter(|(_, noted, limits)| *noted != Some(*limits));
+    let differing: Vec<_> = differing.collect();
+    if !differing.is_empty() {
+        let tx = core.db.begin().await?;
+        for (project, _, limits) in differing {
+            store::limit(&tx, project, *limits).await?;
         }
+        db::commit(tx).await?;
     }
+    let mut changed = false;
+    let mut known = core.usage.known.lock();
+    for (project, _, limits) in learned {
+        changed |= known.insert((*project).to_owned(), *limits) != Some(*limits);
+    }
+    drop(known);
     if changed {
         core.hub.queue_changed();
     }
-    outcome
+    Ok(())
+}
+
+/// Asks for the limits of projects whose jobs wait, many at once. On another day whoever waits for jobs looks again.
+async fn refresh(core: &Core, metadata: &Metadata) -> Result<()> {
+    let today = Day::of(core.clock.now());
+    if core.usage.day.swap(today.number(), Ordering::Relaxed) != today.number() {
+        core.hub.queue_changed();
+    }
+    let mut after = String::new();
+    loop {
+        let waiting = store::waiting(core.db.reader(), &after, AT_ONCE).await?;
+        let Some((last, _)) = waiting.last() else {
+            return Ok(());
+        };
+        after.clone_from(last);
+        let projects = waiting.iter().map(|(project, _)| project.as_str());
+        let limits = metadata.limits(projects, today).await?;
+        let learned = waiting.iter().filter_map(|(project, noted)| {
+            let limits = limits.get(project)?;
+            Some((project.as_str(), Some(*noted), *limits))
+        });
+        note(core, &learned.collect::<Vec<_>>()).await?;
+    }
 }
 
 /// Sends what is owed to the ledger.
@@ -129,10 +151,10 @@ async fn send(core: &Core, metadata: &Metadata) -> Result<()> {
     }
 }
 
-/// Sends and asks.
+/// Sends and asks; neither waits for the other, or fails with it.
 pub(crate) async fn tick(core: &Core, metadata: &Metadata) -> Result<()> {
-    send(core, metadata).await?;
-    refresh(core, metadata).await
+    let (sent, learned) = tokio::join!(send(core, metadata), refresh(core, metadata));
+    sent.and(learned)
 }
 
 /// Ticks when something is owed, and every now and then.

@@ -44,8 +44,8 @@ pub(crate) async fn create(inner: &Inner, author: &str, request: CreateJobReques
     let entrypoint =
         EntrypointName::parse(&asked.entrypoint).map_err(|error| error.within("entrypoint"))?;
     let name = job_name(&project, &request.job_id, request_id.as_deref())?;
-    let limits = inner.metadata.project(&project).await?;
-    usage::learn(core, &project.project, limits).await?;
+    let may = inner.metadata.project(&project).await?;
+    usage::learn(core, &project.project, may).await?;
     let (definition, _) = catalog::find(&core.db, &core.definitions, &entrypoint).await?;
     let mut job = request::check(asked, &definition.entrypoint)?;
     if !job.inputs.is_empty() {

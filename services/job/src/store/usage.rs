@@ -44,33 +44,49 @@ pub(crate) async fn limit(db: &impl ConnectionTrait, project: &str, limits: Limi
     sql.run(db).await.map(drop)
 }
 
+fn read(row: &mut sql::Row) -> Result<(String, Limits)> {
+    let project = row.get()?;
+    let (concurrent, seconds) = (row.get()?, row.get()?);
+    let limits = Limits {
+        concurrent,
+        seconds,
+    };
+    Ok((project, limits))
+}
+
+/// The limits of a project as they were noted; none if they never were.
+pub(crate) async fn noted(db: &impl ConnectionTrait, project: &str) -> Result<Option<Limits>> {
+    let mut sql = Sql::new(
+        db.get_database_backend(),
+        "SELECT project, concurrent, seconds FROM quotas WHERE project = ",
+    );
+    sql.bind(project);
+    Ok(sql.first(db, read).await?.map(|(_, limits)| limits))
+}
+
 /// The limits of those projects that have any.
 pub(crate) async fn limited(db: &impl ConnectionTrait) -> Result<BTreeMap<String, Limits>> {
     let sql = Sql::new(
         db.get_database_backend(),
         "SELECT project, concurrent, seconds FROM quotas WHERE concurrent > 0 OR seconds > 0",
     );
-    let read = |row: &mut sql::Row| {
-        let project = row.get()?;
-        let (concurrent, seconds) = (row.get()?, row.get()?);
-        Ok((
-            project,
-            Limits {
-                concurrent,
-                seconds,
-            },
-        ))
-    };
     Ok(sql.all(db, read).await?.into_iter().collect())
 }
 
-/// The projects in which jobs wait for a worker.
-pub(crate) async fn waiting(db: &impl ConnectionTrait) -> Result<Vec<String>> {
-    let sql = Sql::new(
+/// Up to `limit` projects after another one in which jobs wait for a worker, in order, and their limits as they were noted.
+pub(crate) async fn waiting(
+    db: &impl ConnectionTrait,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(String, Limits)>> {
+    let mut sql = Sql::new(
         db.get_database_backend(),
-        "SELECT q.project FROM quotas q WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.project = q.project AND j.state = 1)",
+        "SELECT q.project, q.concurrent, q.seconds FROM quotas q WHERE q.project > ",
     );
-    sql.all(db, sql::Row::get).await
+    sql.bind(after);
+    sql.push(" AND EXISTS (SELECT 1 FROM jobs j WHERE j.project = q.project AND j.state = 1) ORDER BY q.project LIMIT ");
+    sql.bind(limit);
+    sql.all(db, read).await
 }
 
 /// What projects run at a time.

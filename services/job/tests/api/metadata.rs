@@ -1,7 +1,7 @@
 //! A Metadata service that has what a test puts into it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -44,6 +44,8 @@ pub(crate) struct Fake {
     pub(crate) recorded: Mutex<Vec<UsageRecord>>,
     /// Whether the next answer to that is lost.
     pub(crate) forgets_to_answer: AtomicBool,
+    /// Whether it takes nothing of that, while it answers what is asked.
+    pub(crate) takes_no_records: AtomicBool,
     /// The questions that came.
     asked: watch::Sender<Vec<String>>,
     /// A method that is answered only as often as there are permits.
@@ -105,6 +107,12 @@ impl Fake {
         asked.wait_for(|asked| count(asked) >= times).await.unwrap();
     }
 
+    /// How many times a method was asked for.
+    pub(crate) fn times(&self, method: &str) -> usize {
+        let asked = self.asked.borrow();
+        asked.iter().filter(|one| *one == method).count()
+    }
+
     async fn admit(&self, method: &str) {
         self.asked
             .send_modify(|asked| asked.push(method.to_owned()));
@@ -114,27 +122,44 @@ impl Fake {
         }
     }
 
+    fn quota(&self, name: &str) -> Option<Quota> {
+        let found = self.quotas.lock().get(name).cloned();
+        let default = name.strip_suffix("/quota") == Some(crate::world::PARENT);
+        let quota = found.or_else(|| default.then(Quota::default))?;
+        Some(Quota {
+            name: name.to_owned(),
+            ..quota
+        })
+    }
+
+    fn take(&self, records: Vec<UsageRecord>) -> Result<Vec<u8>, Status> {
+        let names = records.iter().map(|one| format!("{}/quota", one.project));
+        let names: BTreeSet<String> = names.collect();
+        let quotas = names.iter().filter_map(|name| self.quota(name)).collect();
+        // One that counts nothing only asks.
+        let telling = records.into_iter().filter(|one| one.job_seconds > 0);
+        let telling: Vec<_> = telling.collect();
+        if !telling.is_empty() {
+            if self.takes_no_records.load(Ordering::Relaxed) {
+                return Err(Status::unavailable("it takes nothing"));
+            }
+            self.recorded.lock().extend(telling);
+            if self.forgets_to_answer.swap(false, Ordering::Relaxed) {
+                return Err(Status::unavailable("the answer was lost"));
+            }
+        }
+        Ok(BatchRecordUsageResponse { quotas }.encode_to_vec())
+    }
+
     fn answer(&self, method: &str, body: &[u8]) -> Result<Vec<u8>, Status> {
         let missing = |name: &str| to_status(Error::not_found(name));
         match method {
             "GetQuota" => {
                 let name = decode::<GetQuotaRequest>(body).name;
-                let quotas = self.quotas.lock();
-                let known = name.strip_suffix("/quota") == Some(crate::world::PARENT);
-                match quotas.get(&name) {
-                    Some(quota) => Ok(quota.encode_to_vec()),
-                    None if known => Ok(Quota::default().encode_to_vec()),
-                    None => Err(missing(&name)),
-                }
+                let quota = self.quota(&name).ok_or_else(|| missing(&name))?;
+                Ok(quota.encode_to_vec())
             }
-            "BatchRecordUsage" => {
-                let records = decode::<BatchRecordUsageRequest>(body).records;
-                self.recorded.lock().extend(records);
-                if self.forgets_to_answer.swap(false, Ordering::Relaxed) {
-                    return Err(Status::unavailable("the answer was lost"));
-                }
-                Ok(BatchRecordUsageResponse::default().encode_to_vec())
-            }
+            "BatchRecordUsage" => self.take(decode::<BatchRecordUsageRequest>(body).records),
             "GetSession" => {
                 let name = decode::<GetSessionRequest>(body).name;
                 let state = self

@@ -110,6 +110,60 @@ on_both! {
         assert_eq!(world.acquire("w", 9).await.len(), 2);
     }
 
+    async fn what_is_remembered_is_not_written_over_what_was_learned(world: World) {
+        world.catalog().await;
+        world.submit("first").await;
+        limit(&world, concurrent(1)).await;
+        world.submit("second").await;
+        world.register("w").await;
+        assert_eq!(world.acquire("w", 9).await.len(), 1);
+    }
+
+    async fn two_processes_agree_on_a_limit_that_was_set_back(world: World) {
+        world.catalog().await;
+        submit(&world, 5).await;
+        limit(&world, concurrent(1)).await;
+        let first = world.jobs.clone();
+        let world = world.restart().await;
+        limit(&world, concurrent(3)).await;
+        world.metadata.quotas.lock().insert(QUOTA.into(), concurrent(1));
+        first.tick().await.unwrap();
+        world.register("w").await;
+        assert_eq!(world.acquire("w", 9).await.len(), 1);
+    }
+
+    async fn limits_are_learned_while_what_is_owed_cannot_be_told(world: World) {
+        world.catalog().await;
+        world.register("w").await;
+        world.metadata.takes_no_records.store(true, Ordering::Relaxed);
+        let lease = world.running("j", "w").await;
+        world.clock.advance(time::Duration::seconds(9));
+        world.finish("w", success(&lease)).await.unwrap();
+        submit(&world, 3).await;
+        world.metadata.quotas.lock().insert(QUOTA.into(), concurrent(1));
+        assert!(world.jobs.tick().await.is_err());
+        assert_eq!(world.acquire("w", 9).await.len(), 1);
+        world.metadata.takes_no_records.store(false, Ordering::Relaxed);
+        world.jobs.tick().await.unwrap();
+        assert_eq!(told(&world), [("2023-11-14".to_owned(), 9)]);
+    }
+
+    async fn limits_of_many_projects_are_asked_for_at_once(world: World) {
+        world.catalog().await;
+        for n in 0..20 {
+            let name = format!("projects/p{n}");
+            world.metadata.quotas.lock().insert(format!("{name}/quota"), Quota::default());
+            let mut one = request(Job::default());
+            one.parent = name;
+            world.create(one).await.unwrap();
+        }
+        let asked = || world.metadata.times("BatchRecordUsage") + world.metadata.times("GetQuota");
+        let before = asked();
+        world.jobs.tick().await.unwrap();
+        // What the service does by itself may ask, too.
+        assert!((1..=2).contains(&(asked() - before)));
+    }
+
     async fn limits_hold_after_a_restart_while_nobody_tells_them(world: World) {
         world.catalog().await;
         submit(&world, 2).await;
