@@ -127,6 +127,17 @@ def grpc_is_told_that_a_limit_is_reached(world):
 
 
 @case
+def the_command_goes_on_when_a_limit_is_passed(world):
+    client = world.client_of(world.limited)
+    folder = world.work / "limited-upload"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a")
+    same(429 in {answer.status for answer in at_once(lambda: client.get("/v1/principal"))}, True)
+    # There is nothing left for its first call.
+    world.cli(world.limited).run("upload", folder, "--dataset", "limited", "--quiet")
+
+
+@case
 def too_many_calls_of_one_address_are_refused_before_tokens_are_looked_at(world):
     client = world.client_of(world.guarded)
     same({answer.status for answer in at_once(lambda: client.get("/v1/principal", token=None))}, {401, 429})

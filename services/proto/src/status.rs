@@ -99,7 +99,10 @@ pub fn from_status(status: Status) -> Error {
         Code::PermissionDenied => Error::Denied { reason: message },
         Code::ResourceExhausted => Error::Exhausted {
             reason: message,
-            retry_after: details.retry_info().and_then(|r| r.retry_delay),
+            retry_after: details
+                .retry_info()
+                .and_then(|r| r.retry_delay)
+                .or_else(|| retry_after(&status)),
         },
         Code::Unavailable => Error::Unavailable {
             reason: message,
@@ -112,6 +115,12 @@ pub fn from_status(status: Status) -> Error {
             cause: None,
         },
     }
+}
+
+/// What proxies say, which know no details: the seconds of an HTTP header.
+fn retry_after(status: &Status) -> Option<Duration> {
+    let seconds = status.metadata().get("retry-after")?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn violations(details: &ErrorDetails, message: String) -> Vec<Violation> {
@@ -220,6 +229,26 @@ mod tests {
             details.bad_request().unwrap().field_violations[0].field,
             "page_size"
         );
+    }
+
+    #[test]
+    fn a_proxy_says_in_a_header_when_to_try_again() {
+        let after = |said: &'static str| {
+            let mut status = Status::resource_exhausted("local_rate_limited");
+            status
+                .metadata_mut()
+                .insert("retry-after", said.parse().unwrap());
+            from_status(status)
+        };
+        assert!(matches!(
+            after("1"),
+            Error::Exhausted { retry_after: Some(after), .. } if after == Duration::from_secs(1)
+        ));
+        assert!(after("1").is_transient() && !after("86400").is_transient());
+        for other in ["", "-1", "Wed, 21 Oct 2026 07:28:00 GMT"] {
+            assert!(!after(other).is_transient(), "{other}");
+        }
+        assert!(!from_status(Status::resource_exhausted("full")).is_transient());
     }
 
     #[test]
