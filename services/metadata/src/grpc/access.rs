@@ -1,7 +1,5 @@
 //! AccessService.
 
-use std::time::Duration;
-
 use granary_core::{Result, name::ProjectName};
 use granary_proto::{
     convert::wire_duration,
@@ -9,6 +7,7 @@ use granary_proto::{
         CheckAccessRequest, CheckAccessResponse, ProjectRole, access_service_server::AccessService,
     },
 };
+use granary_runtime::auth::directory::{MAX_AGE, MAX_AGE_OF_NONE};
 use tonic::{Request, Response, Status};
 
 use super::{member::wire_role, name, reply};
@@ -16,11 +15,6 @@ use crate::{
     access::{Access, Question},
     store::member::Identity,
 };
-
-/// How long a role is good for, so that a removal counts within 10 seconds wherever it is asked twice in a row.
-const MAX_AGE: Duration = Duration::from_secs(4);
-/// How long a stranger stays one, so that who was just added gets in.
-const MAX_AGE_OF_NONE: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
 pub(super) struct Handler {

@@ -4,7 +4,7 @@
 //! that a token in use costs one look-up.
 
 mod behalf;
-mod directory;
+pub mod directory;
 mod issuer;
 mod jwt;
 mod keys;
