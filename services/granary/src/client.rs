@@ -161,7 +161,17 @@ impl Client {
 
     /// The next message of a stream; nothing at its end.
     pub(crate) async fn next<T>(&self, stream: &mut Streaming<T>) -> Result<Option<T>> {
-        stream.message().await.map_err(|status| self.error(status))
+        stream
+            .message()
+            .await
+            .map_err(|status| match status.code() {
+                // Whoever opens it again sends a new token, or is told then that there is none.
+                Code::Unauthenticated => Error::Unavailable {
+                    reason: "the token ended while the server answered: try again".into(),
+                    cause: None,
+                },
+                _ => self.error(status),
+            })
     }
 
     // A connection that broke has a cause on this side; what the server says has none.

@@ -1,5 +1,7 @@
 //! Small helpers for handlers.
 
+use std::sync::Arc;
+
 use granary_core::{Error, Result};
 use tonic::{Request, Status};
 
@@ -8,20 +10,21 @@ pub use granary_proto::status::{answer, from_item, from_status, to_item, to_stat
 
 /// Who makes the call. The server's token check put it there; without it nothing is served.
 pub fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
-    request
-        .extensions()
-        .get::<Caller>()
-        .cloned()
-        .ok_or_else(|| {
-            to_status(Error::Unauthenticated {
-                reason: crate::auth::REFUSED.into(),
-            })
-        })
+    checked(request).cloned()
 }
 
 /// Who is behind the call: for services, the principal whose call they handle.
 pub fn principal<T>(request: &Request<T>) -> Result<Principal, Status> {
-    caller(request).map(|caller| caller.author().clone())
+    checked(request).map(|caller| caller.author().clone())
+}
+
+fn checked<T>(request: &Request<T>) -> Result<&Caller, Status> {
+    let caller = request.extensions().get::<Arc<Caller>>();
+    caller.map(|caller| &**caller).ok_or_else(|| {
+        to_status(Error::Unauthenticated {
+            reason: crate::auth::REFUSED.into(),
+        })
+    })
 }
 
 /// Says who made a call without a token, for the audit log.

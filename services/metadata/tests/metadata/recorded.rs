@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use granary_proto::{
     identity::v1::{
-        ApiKey, AuditEntry, AuditVerdict, CreateApiKeyRequest, ExchangeApiKeyRequest,
-        ListAuditEntriesRequest, ProjectRole, Quota, token_service_client::TokenServiceClient,
+        ApiKey, AuditEntry, AuditVerdict, CreateApiKeyRequest, CreateApiKeyResponse,
+        ExchangeApiKeyRequest, ListAuditEntriesRequest, ProjectRole, Quota,
+        token_service_client::TokenServiceClient,
     },
     metadata::v1::{
         CreateDatasetRequest, CreateProjectRequest, GetDatasetRequest, GetProjectRequest,
@@ -225,24 +226,24 @@ async fn services_are_kept_with_those_for_whom_they_work_and_else_not_at_all() {
     }
 }
 
+async fn new_key(world: &World) -> CreateApiKeyResponse {
+    let key = ApiKey {
+        role: ProjectRole::Editor.into(),
+        ..ApiKey::default()
+    };
+    let request = CreateApiKeyRequest {
+        parent: "projects/default".into(),
+        api_key: Some(key),
+    };
+    let made = world.keys().create_api_key(request).await.unwrap();
+    made.into_inner()
+}
+
 #[tokio::test]
 async fn an_exchanged_key_is_kept_under_its_name_and_a_wrong_one_under_none() {
     for world in World::each().await {
         let ledger = world.ledger();
-        let key = ApiKey {
-            role: ProjectRole::Editor.into(),
-            ..ApiKey::default()
-        };
-        let request = CreateApiKeyRequest {
-            parent: "projects/default".into(),
-            api_key: Some(key),
-        };
-        let made = world
-            .keys()
-            .create_api_key(request)
-            .await
-            .unwrap()
-            .into_inner();
+        let made = new_key(&world).await;
         let name = made.api_key.unwrap().name;
         let link = world.link_recorded(TokenSource::fixed("nothing").unwrap(), &ledger);
         let exchange = async |secret: &str| {
@@ -278,16 +279,26 @@ async fn no_secret_gets_into_an_entry() {
             .unwrap();
         let link = world.link_recorded(TokenSource::fixed(&secret).unwrap(), &ledger);
         let url = "projects/default/datasets/raw?X-Amz-Signature=0123456789abcdef";
-        for parent in [url, &format!("projects/default/{secret}"), &secret] {
+        let key = new_key(&world).await.secret;
+        let revoked = format!("projects/default/apiKeys/{key}");
+        for parent in [
+            url,
+            &format!("projects/default/{secret}"),
+            &secret,
+            &revoked,
+            &key,
+        ] {
             create_dataset(&link, parent, "x").await.unwrap_err();
         }
         ledger.flush().await;
         let all = list(&world, of("projects/-")).await.unwrap();
-        assert_eq!(all.len(), 3);
+        assert_eq!(all.len(), 5);
         let text = format!("{all:?}");
         let signature = secret.rsplit('.').next().unwrap();
         assert!(
-            !text.contains("0123456789abcdef") && !text.contains(signature),
+            !["0123456789abcdef", signature, &key]
+                .iter()
+                .any(|secret| text.contains(secret)),
             "{text}"
         );
     }

@@ -28,6 +28,10 @@ pub(super) async fn follow(engine: Arc<Engine>, stop: CancellationToken) {
         }
         match ended {
             Ok(()) => tracing::debug!("the event stream ended: opening it again"),
+            // A stream lasts no longer than its token, and the next call sends a new one.
+            Err(Error::Unauthenticated { .. }) if heard => {
+                tracing::debug!("the event stream ended with its token: opening it again")
+            }
             Err(error) => {
                 tracing::warn!(%error, cause = error.cause().map(tracing::field::display), "the event stream broke: opening it again")
             }

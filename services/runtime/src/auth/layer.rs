@@ -3,6 +3,7 @@
 
 use std::{
     mem,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -17,7 +18,7 @@ use super::{
     Caller, Directory, Principal, REFUSED, Role, Verifier,
     behalf::{self, ON_BEHALF_OF},
     message,
-    observe::Watch,
+    observe::{Watch, path_like},
     roles::{Rule, rule},
     watched,
 };
@@ -126,8 +127,8 @@ where
                     return Ok(watch.answered(to_status(error).into_http()));
                 }
             };
-            let whose = admitted.caller.author().clone();
-            let answer = behalf::handling(whose, inner.call(admitted.request)).await?;
+            let handled = inner.call(admitted.request);
+            let answer = behalf::handling(admitted.caller, handled).await?;
             Ok(watch.answered(match admitted.lasting {
                 Some(lasting) => answer.map(|body| watched::guard(body, lasting)),
                 None => answer,
@@ -139,7 +140,7 @@ where
 /// A call that may be made.
 struct Admitted {
     request: Request<Body>,
-    caller: Caller,
+    caller: Arc<Caller>,
     /// Of a stream: what has to stay so while it runs.
     lasting: Option<watched::Lasting>,
 }
@@ -147,7 +148,7 @@ struct Admitted {
 impl AuthLayer {
     fn watch(&self, rule: Option<&'static Rule>, request: &Request<Body>) -> Watch {
         match &self.ledger {
-            Some(ledger) => Watch::begin(ledger, rule, false, request),
+            Some(ledger) => Watch::begin(ledger, rule, request),
             None => Watch::nothing(),
         }
     }
@@ -155,7 +156,7 @@ impl AuthLayer {
     // Whether the process is well is asked all the time, and no secret.
     fn watch_open(&self, path: &str, request: &Request<Body>) -> Watch {
         match &self.ledger {
-            Some(ledger) if path == EXCHANGE => Watch::begin(ledger, None, true, request),
+            Some(ledger) if path == EXCHANGE => Watch::begin_open(ledger, EXCHANGE, request),
             _ => Watch::nothing(),
         }
     }
@@ -166,22 +167,23 @@ impl AuthLayer {
         request: Request<Body>,
         watch: &mut Watch,
     ) -> Result<Admitted, Error> {
-        let path = request.uri().path().to_owned();
-        let principal = self.verify(request.headers(), &path).await?;
+        let (headers, path) = (request.headers(), request.uri().path());
+        let principal = self.verify(headers, path).await?;
         watch.caller(&principal);
         let Some(rule) = rule else {
             return Err(Error::Denied {
-                reason: format!("there is no call {path}"),
+                reason: format!("there is no call {}", path_like(request.uri().path())),
             });
         };
         let on_behalf_of = self.on_behalf_of(&principal, request.headers())?;
         watch.on_behalf_of(on_behalf_of.as_ref());
         let (project, mut request) = named(rule, request, watch).await?;
-        let home = || principal.home().map(str::to_owned);
+        let home = || principal.home().map(Arc::from);
         let place = project.clone().or_else(home);
         let role = self.role(&principal, place.as_deref()).await?;
         admit(rule, role, project.as_deref()).inspect_err(|_| {
-            tracing::info!(path, subject = %principal.subject, ?role, project, "call refused");
+            let method = &*rule.method;
+            tracing::info!(method, subject = %principal.subject, ?role, project = project.as_deref(), "call refused");
         })?;
         if let (Some(whose), Some(project)) = (&on_behalf_of, &project)
             && self.role(whose, Some(project)).await?.is_none()
@@ -191,12 +193,12 @@ impl AuthLayer {
         if let (Some(ledger), Some(project)) = (&self.ledger, &project) {
             ledger.request(project, &principal, role)?;
         }
-        let caller = Caller {
+        let caller = Arc::new(Caller {
             principal,
             role,
-            project: place.map(Into::into),
+            project: place,
             on_behalf_of,
-        };
+        });
         request.extensions_mut().insert(caller.clone());
         let lasting = self.lasting(rule, &caller);
         Ok(Admitted {
@@ -220,7 +222,7 @@ impl AuthLayer {
             _ => Ok(principal),
         });
         verdict.map_err(|reason| {
-            tracing::info!(path, reason, "token refused");
+            tracing::info!(path = path_like(path), reason, "token refused");
             Error::Unauthenticated {
                 reason: REFUSED.into(),
             }
@@ -254,16 +256,20 @@ impl AuthLayer {
         }
     }
 
-    // Roles for all projects stand in the token.
-    fn lasting(&self, rule: &'static Rule, caller: &Caller) -> Option<watched::Lasting> {
-        if !rule.streams || caller.principal.role.is_some() {
+    fn lasting(&self, rule: &'static Rule, caller: &Arc<Caller>) -> Option<watched::Lasting> {
+        if !rule.streams {
             return None;
         }
+        // Roles for all projects stand in the token, and end with it.
+        let directory = self.directory.as_ref();
+        let directory = directory.filter(|_| caller.principal.role.is_none());
         Some(watched::Lasting {
-            directory: self.directory.clone()?,
-            principal: caller.principal.clone(),
-            project: caller.project.clone()?,
-            rule,
+            left: self.verifier.left(&caller.principal),
+            membership: directory.map(|directory| watched::Membership {
+                directory: directory.clone(),
+                caller: caller.clone(),
+                rule,
+            }),
         })
     }
 }
@@ -273,7 +279,7 @@ async fn named(
     rule: &Rule,
     request: Request<Body>,
     watch: &mut Watch,
-) -> Result<(Option<String>, Request<Body>), Error> {
+) -> Result<(Option<Arc<str>>, Request<Body>), Error> {
     let Some(field) = &rule.names else {
         return Ok((None, request));
     };
@@ -282,7 +288,7 @@ async fn named(
     let resource = field.resource(&message)?;
     watch.resource(&field.named(resource));
     let project = rule.is_of_project().then(|| field.project(resource));
-    let project = project.transpose()?.map(str::to_owned);
+    let project = project.transpose()?.map(Arc::from);
     Ok((project, Request::from_parts(head, body)))
 }
 

@@ -23,7 +23,12 @@ const GRPC_STATUS: &str = "grpc-status";
 /// No id in a name is longer: what is, is none, and may be a secret.
 const MAX_SEGMENT: usize = 128;
 const MAX_RESOURCE: usize = 1024;
-const MAX_METHOD: usize = 128;
+/// The longest path of a call that is no part of the table, in the log.
+const MAX_PATH: usize = 128;
+/// What such a call is called in the audit log: its path may hold anything.
+const UNKNOWN: &str = "unknown";
+/// How API keys and JSON web tokens begin.
+const SECRETS: [&str; 2] = ["granary_", "eyJ"];
 const MAX_REQUEST_ID: usize = 64;
 
 /// How a call ended.
@@ -44,7 +49,7 @@ pub struct Ended {
     pub caller: Option<Principal>,
     /// For whom a service called.
     pub on_behalf_of: Option<Principal>,
-    /// The RPC, without the leading slash.
+    /// The RPC, without the leading slash; `unknown` if there is no such call.
     pub method: String,
     /// What it was about, at most 1,024 bytes.
     pub resource: String,
@@ -74,7 +79,7 @@ pub(super) struct Watch(Option<Box<Seen>>);
 struct Seen {
     ledger: Ledger,
     began: Instant,
-    path: Box<str>,
+    method: &'static str,
     rule: Option<&'static Rule>,
     kept: bool,
     caller: Option<Principal>,
@@ -92,22 +97,34 @@ impl Watch {
         Self(None)
     }
 
-    /// Watches a call; `kept` if it is no part of the table and kept.
+    /// Watches a call.
     pub(super) fn begin(
         ledger: &Ledger,
+        rule: Option<&'static Rule>,
+        request: &Request<Body>,
+    ) -> Self {
+        let method = rule.map_or(UNKNOWN, |rule| &*rule.method);
+        let kept = rule.is_some_and(|rule| rule.kept);
+        Self::seen(ledger, method, rule, kept, request)
+    }
+
+    /// Watches a call that is no part of the table and kept.
+    pub(super) fn begin_open(ledger: &Ledger, path: &'static str, request: &Request<Body>) -> Self {
+        Self::seen(ledger, path.trim_start_matches('/'), None, true, request)
+    }
+
+    fn seen(
+        ledger: &Ledger,
+        method: &'static str,
         rule: Option<&'static Rule>,
         kept: bool,
         request: &Request<Body>,
     ) -> Self {
         Self(Some(Box::new(Seen {
             began: Instant::now(),
-            path: if rule.is_some() {
-                "".into()
-            } else {
-                request.uri().path().into()
-            },
+            method,
             rule,
-            kept: rule.map_or(kept, |rule| rule.kept),
+            kept,
             caller: None,
             on_behalf_of: None,
             resource: String::new(),
@@ -217,10 +234,9 @@ impl Seen {
         if self.is_of_service() || !matters {
             return None;
         }
-        let path = self.rule.map_or(&*self.path, |rule| &*rule.method);
         let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
         Some(Ended {
-            method: cut(path.trim_start_matches('/'), MAX_METHOD).to_owned(),
+            method: self.method.to_owned(),
             resource: self.resource,
             kept: self.kept,
             verdict,
@@ -234,16 +250,33 @@ impl Seen {
     }
 }
 
-/// As much of a text as can be the name of a resource or a subject: names have no queries, no spaces and no long parts.
+/// As much of a path as the log may have.
+pub(super) fn path_like(path: &str) -> &str {
+    name_like(cut(path, MAX_PATH))
+}
+
+/// As much of a text as can be the name of a resource or a subject: names have no queries, no spaces and no long parts, and hold no secret.
 fn name_like(text: &str) -> &str {
+    let text = cut(text, MAX_RESOURCE);
+    let text = cut(text, secret(text).unwrap_or(MAX_RESOURCE));
     let mut segment = 0;
     let legal =
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/' | b'@' | b':');
-    let end = text.bytes().take(MAX_RESOURCE).position(|b| {
+    let end = text.bytes().position(|b| {
         segment = if b == b'/' { 0 } else { segment + 1 };
         !legal(b) || segment > MAX_SEGMENT
     });
     cut(text, end.unwrap_or(MAX_RESOURCE))
+}
+
+/// Where a key or a token begins, if there is one.
+fn secret(text: &str) -> Option<usize> {
+    let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let begins = |at: &usize| text.get(..*at).is_some_and(|text| !text.ends_with(in_word));
+    let all = SECRETS
+        .iter()
+        .filter_map(|start| text.match_indices(start).map(|(at, _)| at).find(begins));
+    all.min()
 }
 
 /// At most so many bytes of a text.
@@ -328,6 +361,25 @@ mod tests {
         let long = "a/".repeat(1000);
         assert_eq!(name_like(&long).len(), MAX_RESOURCE);
         assert_eq!(cut("a\u{e9}b", 2), "a");
+    }
+
+    #[test]
+    fn keys_and_tokens_are_no_part_of_a_name() {
+        let key = format!("granary_{}", "0aZ".repeat(19));
+        let issuer = super::super::Issuer::ephemeral().unwrap();
+        let (token, _) = issuer
+            .issue("ada", Role::Administrator, Duration::from_secs(60))
+            .unwrap();
+        for secret in [key, token] {
+            for before in ["", "projects/p/apiKeys/", "projects/", "/v1/projects/p:"] {
+                let text = format!("{before}{secret}/more");
+                assert_eq!(name_like(&text), before);
+                assert_eq!(path_like(&text), before);
+            }
+        }
+        let name = "projects/my_granary_1/datasets/heyJude";
+        assert_eq!(name_like(name), name);
+        assert_eq!(path_like(&"/a".repeat(1000)).len(), MAX_PATH);
     }
 
     #[test]

@@ -141,6 +141,13 @@ impl Verifier {
         Ok(principal)
     }
 
+    /// How long a verified token still counts.
+    pub(super) fn left(&self, principal: &Principal) -> Duration {
+        let ends = principal.expires.saturating_add(self.0.skew);
+        let left = ends.saturating_sub(self.now());
+        Duration::from_secs(u64::try_from(left).unwrap_or(0))
+    }
+
     fn kept(&self, digest: &[u8; 32]) -> Option<Principal> {
         let mut cache = self.0.cache.lock();
         let verdict = cache.get(digest)?;
@@ -286,8 +293,10 @@ mod tests {
         .unwrap();
         assert!(verifier.verify(&token).await.is_ok());
         clock.advance(time::Duration::seconds(80));
-        assert!(verifier.verify(&token).await.is_ok());
+        let principal = verifier.verify(&token).await.unwrap();
+        assert!((9..=11).contains(&verifier.left(&principal).as_secs()));
         clock.advance(time::Duration::seconds(15));
+        assert_eq!(verifier.left(&principal), Duration::ZERO);
         assert_eq!(verifier.verify(&token).await, Err(EXPIRED));
     }
 }

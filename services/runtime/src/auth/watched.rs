@@ -1,4 +1,4 @@
-//! Streams that end when their caller loses the right to them.
+//! Streams that end when their caller loses the right to them, or their token ends.
 
 use std::{
     pin::Pin,
@@ -9,57 +9,95 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use granary_core::Result;
+use granary_core::{Error, Result};
 use granary_proto::status::to_status;
 use http::HeaderMap;
 use http_body::Frame;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 use tonic::{Status, body::Body};
 
-use super::{Directory, Principal, layer::admit, roles::Rule};
+use super::{Caller, Directory, REFUSED, layer::admit, roles::Rule};
 
 const PERIOD: Duration = Duration::from_secs(4);
 
 /// What has to stay so while a stream runs.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Lasting {
+    /// How long the token still counts.
+    pub left: Duration,
+    /// Of callers who have their role from a project.
+    pub membership: Option<Membership>,
+}
+
+/// A role in a project.
+#[derive(Clone, Debug)]
+pub(super) struct Membership {
     pub directory: Directory,
-    pub principal: Principal,
-    pub project: Arc<str>,
+    pub caller: Arc<Caller>,
     pub rule: &'static Rule,
 }
 
-impl Lasting {
+impl Membership {
     async fn check(self) -> Result<()> {
-        let role = self.directory.role(&self.principal, &self.project).await?;
-        admit(self.rule, role, Some(&self.project))
+        let Some(project) = &self.caller.project else {
+            return Ok(());
+        };
+        let role = self.directory.role(&self.caller.principal, project);
+        admit(self.rule, role.await?, Some(project))
     }
 }
 
 /// The answer, as long as the caller may have it.
 pub(super) fn guard(body: Body, lasting: Lasting) -> Body {
-    let mut period = tokio::time::interval_at(tokio::time::Instant::now() + PERIOD, PERIOD);
-    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     Body::new(Watched {
         body,
-        lasting,
-        period,
-        checking: None,
+        token: Box::pin(tokio::time::sleep(lasting.left)),
+        checks: lasting.membership.map(Checks::new),
         ended: false,
     })
 }
 
 struct Watched {
     body: Body,
-    lasting: Lasting,
-    period: Interval,
-    checking: Option<BoxFuture<'static, Result<()>>>,
+    token: Pin<Box<Sleep>>,
+    checks: Option<Checks>,
     ended: bool,
 }
 
 impl Watched {
-    /// Ready with how the stream ends, if it has to.
-    fn poll_check(&mut self, cx: &mut Context<'_>) -> Poll<HeaderMap> {
+    /// Ready with why the stream ends, if it has to.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.token.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Error::Unauthenticated {
+                reason: REFUSED.into(),
+            });
+        }
+        match &mut self.checks {
+            Some(checks) => checks.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Whether a role is still there, asked again and again.
+struct Checks {
+    membership: Membership,
+    period: Interval,
+    checking: Option<BoxFuture<'static, Result<()>>>,
+}
+
+impl Checks {
+    fn new(membership: Membership) -> Self {
+        let mut period = tokio::time::interval_at(Instant::now() + PERIOD, PERIOD);
+        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            membership,
+            period,
+            checking: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         loop {
             if let Some(checking) = &mut self.checking {
                 let Poll::Ready(verdict) = checking.as_mut().poll(cx) else {
@@ -67,13 +105,13 @@ impl Watched {
                 };
                 self.checking = None;
                 if let Err(error) = verdict {
-                    return Poll::Ready(trailers(&to_status(error)));
+                    return Poll::Ready(error);
                 }
             }
             if self.period.poll_tick(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.checking = Some(Box::pin(self.lasting.clone().check()));
+            self.checking = Some(Box::pin(self.membership.clone().check()));
         }
     }
 }
@@ -97,12 +135,96 @@ impl http_body::Body for Watched {
         if self.ended {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(trailers) = self.poll_check(cx) {
+        if let Poll::Ready(error) = self.poll_end(cx) {
             self.ended = true;
             // What was served goes at once, not with the connection.
             self.body = Body::empty();
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers(&to_status(error))))));
         }
         Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt as _, stream};
+    use granary_proto::identity::v1::ProjectRole;
+    use http::{Request, Response};
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+    use tower::{Layer as _, ServiceExt as _};
+
+    use super::*;
+    use crate::auth::{AuthLayer, CLOCK_SKEW, Issuer, Role, directory::tests::Fake};
+
+    const LIFETIME: Duration = Duration::from_secs(60);
+    /// `parent` is `projects/p`.
+    const MESSAGE: &[u8] = b"\0\0\0\0\x0c\x0a\x0aprojects/p";
+
+    /// The answer to a call that follows events, which would go on for ever.
+    async fn followed(role: Option<Role>, fake: &Fake) -> Body {
+        let issuer = Issuer::ephemeral().unwrap();
+        let (token, _) = issuer.issue("bob", role, LIFETIME).unwrap();
+        let endless = tower::service_fn(|_: Request<Body>| async {
+            let first = Frame::data(Bytes::from_static(b"\0\0\0\0\0"));
+            let frames = stream::iter([Ok::<_, Status>(first)]).chain(stream::pending());
+            Ok::<_, Infallible>(Response::new(Body::new(StreamBody::new(frames))))
+        });
+        let request = Request::post("/granary.metadata.v1.EventService/WatchEvents")
+            .header("authorization", format!("Bearer {token}"))
+            .body(Body::new(Full::from(MESSAGE)))
+            .unwrap();
+        let gate = AuthLayer::outside(issuer.verifier(), fake.directory());
+        let mut body = gate
+            .layer(endless)
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body();
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        body
+    }
+
+    /// How a stream ends, and after how long.
+    async fn end(body: &mut Body) -> (String, Duration) {
+        let begun = Instant::now();
+        let frame = body.frame().await.unwrap().unwrap();
+        let trailers = frame.into_trailers().unwrap();
+        assert!(body.frame().await.is_none());
+        let code = trailers.get("grpc-status").unwrap();
+        (code.to_str().unwrap().to_owned(), begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_token_whatever_the_role_is() {
+        let fake = Fake::default();
+        fake.says(ProjectRole::Viewer, Some(PERIOD));
+        for role in [Some(Role::Administrator), None] {
+            let mut body = followed(role, &fake).await;
+            let (code, after) = end(&mut body).await;
+            assert_eq!(code, "16", "{role:?}");
+            // When a token ends is told in whole seconds of the time of day, which does not stand still.
+            let whole = LIFETIME + CLOCK_SKEW;
+            assert!(
+                (whole / 2..=whole + Duration::from_secs(1)).contains(&after),
+                "{role:?}: {after:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_soon_after_its_caller_is_no_member_any_more() {
+        let fake = Fake::default();
+        fake.says(ProjectRole::Viewer, Some(PERIOD));
+        let mut body = followed(None, &fake).await;
+        fake.says(ProjectRole::Unspecified, Some(PERIOD));
+        let (code, after) = end(&mut body).await;
+        assert_eq!(code, "5");
+        assert!(after <= PERIOD * 2, "{after:?}");
     }
 }

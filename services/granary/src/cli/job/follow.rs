@@ -1,7 +1,10 @@
 //! Following a job: what it writes, and how it ends.
 
+use std::time::Duration;
+
 use granary_core::Result;
 use granary_proto::job::v1::{GetJobRequest, Job, JobState, StreamJobLogsRequest, WatchJobRequest};
+use tokio::time::Instant;
 
 use super::{Context, table};
 use crate::{
@@ -10,6 +13,9 @@ use crate::{
     output::{Out, Progress},
     retry::Away,
 };
+
+/// A stream that was open for so long was no failure of the server to be there.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// How far a log is printed. Attempt 0 stands for the newest there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,12 +86,19 @@ async fn copy(
         Ok(stream) => stream,
         Err(error) => return Ok(Err(error)),
     };
+    let opened = Instant::now();
     let mut first = true;
     loop {
         let piece = match client.next(&mut stream).await {
             Ok(Some(piece)) => piece,
             Ok(None) => return Ok(Ok(true)),
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                // A quiet job says nothing for long, and the server was there.
+                if opened.elapsed() >= QUIET {
+                    *away = Away::default();
+                }
+                return Ok(Err(error));
+            }
         };
         *away = Away::default();
         if std::mem::take(&mut first) && request.offset > 0 && piece.attempt != at.attempt {
