@@ -10,7 +10,7 @@ use std::{
     convert::Infallible,
     io::Write,
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -19,7 +19,10 @@ use std::{
 use bytes::Bytes;
 use granary_core::clock::SystemClock;
 use granary_proto::{
-    identity::v1::{AuditEntry, AuditVerdict, BatchCreateAuditEntriesRequest},
+    identity::v1::{
+        AuditEntry, AuditVerdict, BatchCreateAuditEntriesRequest, BatchRecordUsageRequest,
+        UsageRecord,
+    },
     metadata::v1::{CreateDatasetRequest, GetDatasetRequest},
 };
 use granary_runtime::{
@@ -34,8 +37,12 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use parking_lot::Mutex;
 use prost::Message;
+use tokio::sync::Notify;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer as _, ServiceExt as _, util::BoxCloneSyncService};
+
+#[path = "recorded/pressed.rs"]
+mod pressed;
 
 const CREATE: &str = "/granary.metadata.v1.DatasetService/CreateDataset";
 const GET: &str = "/granary.metadata.v1.DatasetService/GetDataset";
@@ -46,6 +53,44 @@ struct Fake {
     entries: Mutex<Vec<AuditEntry>>,
     /// How many more times it is away.
     away: AtomicUsize,
+    /// What came of usage, by call.
+    usage: Mutex<Vec<Vec<UsageRecord>>>,
+    /// How many more calls of each kind it takes and never answers.
+    mute_about_entries: AtomicUsize,
+    mute_about_usage: AtomicUsize,
+    taken: Notify,
+}
+
+/// One less, if there is any left.
+fn counted_down(left: &AtomicUsize) -> bool {
+    let fewer = |left: usize| left.checked_sub(1);
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+        .is_ok()
+}
+
+impl Fake {
+    async fn take_usage(&self, body: &[u8]) -> Response<Body> {
+        let records = BatchRecordUsageRequest::decode(body).unwrap().records;
+        self.usage.lock().push(records);
+        self.answer(&self.mute_about_usage).await
+    }
+
+    async fn take_entries(&self, body: &[u8]) -> Response<Body> {
+        if counted_down(&self.away) {
+            return Status::unavailable("away").into_http();
+        }
+        let request = BatchCreateAuditEntriesRequest::decode(body).unwrap();
+        self.entries.lock().extend(request.entries);
+        self.answer(&self.mute_about_entries).await
+    }
+
+    async fn answer(&self, mute: &AtomicUsize) -> Response<Body> {
+        if counted_down(mute) {
+            self.taken.notify_one();
+            std::future::pending::<()>().await;
+        }
+        answer(Code::Ok)
+    }
 }
 
 struct World {
@@ -81,8 +126,21 @@ fn endless() -> Response<Body> {
     Response::new(Body::new(StreamBody::new(body)))
 }
 
+/// Has each thread log somewhere: what the first one without a log passes over would else be in nobody's.
+fn log_somewhere() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(std::io::sink)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
+
 impl World {
     fn start() -> Self {
+        log_somewhere();
         let (issuer, fake, tasks) = (
             Issuer::ephemeral().unwrap(),
             Arc::<Fake>::default(),
@@ -92,23 +150,13 @@ impl World {
         let service = tower::service_fn(move |request: Request<Body>| {
             let fake = taking.clone();
             async move {
-                if request.uri().path().ends_with("/BatchRecordUsage") {
-                    return Ok(answer(Code::Ok));
-                }
+                let usage = request.uri().path().ends_with("/BatchRecordUsage");
                 let body = request.into_body().collect().await.unwrap().to_bytes();
-                let fewer = |left: usize| left.checked_sub(1);
-                if fake
-                    .away
-                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
-                    .is_ok()
-                {
-                    return Ok(Status::unavailable("away").into_http());
-                }
-                let entries = BatchCreateAuditEntriesRequest::decode(&body[5..])
-                    .unwrap()
-                    .entries;
-                fake.entries.lock().extend(entries);
-                Ok(answer(Code::Ok))
+                Ok(if usage {
+                    fake.take_usage(&body[5..]).await
+                } else {
+                    fake.take_entries(&body[5..]).await
+                })
             }
         });
         let way = Link::local(

@@ -25,6 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::AT_THE_END;
 use crate::{
     Link,
     auth::{Ended, Principal, Verdict, cut},
@@ -40,10 +41,10 @@ const QUEUE: usize = 10_000;
 /// How long to wait after a failure, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long one call, and the last one at the end, may take.
+/// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-const LAST_PATIENCE: Duration = Duration::from_secs(4);
-/// Refused calls that are kept: so many at once, and so many a second. More of them are an attack, and would fill the database.
+/// Refused calls that are kept, of callers with a valid token and of those without: so many at once, and so many a second. More of them are an
+/// attack, and would fill the database.
 const REFUSALS: f64 = 1000.0;
 const REFUSALS_A_SECOND: f64 = 20.0;
 /// The longest subject or issuer.
@@ -58,7 +59,7 @@ enum Item {
 pub(super) struct Log {
     queue: mpsc::Sender<Item>,
     missed: Arc<AtomicU64>,
-    refusals: Mutex<Bucket>,
+    refusals: Mutex<Refusals>,
 }
 
 impl Log {
@@ -69,19 +70,21 @@ impl Log {
             waiting,
             missed: missed.clone(),
             stop: tasks.stopping(),
+            end: None,
             metadata,
         };
         tasks.spawn("audit log", sender.run());
         Self {
             queue,
             missed,
-            refusals: Mutex::new(Bucket::full(Instant::now())),
+            refusals: Mutex::new(Refusals::none(Instant::now())),
         }
     }
 
     /// Has a call kept that ended at a time.
     pub(super) fn keep(&self, ended: Ended, now: OffsetDateTime) {
-        let fits = ended.verdict != Verdict::Denied || self.refusals.lock().take(Instant::now());
+        let fits = ended.verdict != Verdict::Denied
+            || self.refusals.lock().of(&ended).take(Instant::now());
         let sent = fits && {
             let entry = Item::Entry(Box::new(entry(ended, now)));
             self.queue.try_send(entry).is_ok()
@@ -96,6 +99,29 @@ impl Log {
         let (done, waiting) = oneshot::channel();
         if self.queue.send(Item::Flush(done)).await.is_ok() {
             let _ = waiting.await;
+        }
+    }
+}
+
+/// How many more refusals are kept. Who has no token, which is anybody, cannot hide what those with one were refused.
+struct Refusals {
+    of_callers: Bucket,
+    of_strangers: Bucket,
+}
+
+impl Refusals {
+    fn none(now: Instant) -> Self {
+        Self {
+            of_callers: Bucket::full(now),
+            of_strangers: Bucket::full(now),
+        }
+    }
+
+    fn of(&mut self, ended: &Ended) -> &mut Bucket {
+        if ended.caller.is_some() {
+            &mut self.of_callers
+        } else {
+            &mut self.of_strangers
         }
     }
 }
@@ -168,6 +194,8 @@ struct Sender {
     waiting: mpsc::Receiver<Item>,
     missed: Arc<AtomicU64>,
     stop: CancellationToken,
+    /// Until when something may be sent, once it is the end.
+    end: Option<Instant>,
     metadata: Link,
 }
 
@@ -232,6 +260,12 @@ impl Sender {
         }
     }
 
+    /// How long the last try may take, at the end of the process.
+    fn last_patience(&mut self) -> Duration {
+        let end = *self.end.get_or_insert_with(|| Instant::now() + AT_THE_END);
+        end.saturating_duration_since(Instant::now())
+    }
+
     /// Sends a batch until it is stored; at the end of the process once.
     async fn send(&mut self, mut batch: Batch) {
         let entries = mem::take(&mut batch.entries);
@@ -243,8 +277,17 @@ impl Sender {
                 break;
             }
             let last = self.stop.is_cancelled();
-            let patience = if last { LAST_PATIENCE } else { PATIENCE };
-            let error = match self.store(request.clone(), patience).await {
+            let stored = if last {
+                let patience = self.last_patience();
+                self.store(request.clone(), patience).await
+            } else {
+                tokio::select! {
+                    stored = self.store(request.clone(), PATIENCE) => stored,
+                    // Tried again at once: what is stored already is left as it is.
+                    () = self.stop.cancelled() => continue,
+                }
+            };
+            let error = match stored {
                 Ok(()) => break,
                 Err(error) => error,
             };

@@ -6,7 +6,7 @@
 mod audit;
 mod requests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use granary_core::{Result, clock::SharedClock};
 use tracing::Level;
@@ -19,6 +19,9 @@ use crate::{
 
 /// The target of the structured log.
 const TARGET: &str = "audit";
+
+/// How long sending what is left may take at the end; the process waits a little longer.
+const AT_THE_END: Duration = Duration::from_secs(12);
 
 /// How calls are recorded.
 #[derive(Clone)]

@@ -4,7 +4,7 @@
 //! it to the call. What other processes count in between is missed until the next answer, so with several of them a project may have some
 //! calls more than its limit.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use granary_core::{Error, Result, clock::SharedClock, day::Day, id};
 use granary_proto::{
@@ -14,36 +14,57 @@ use granary_proto::{
     },
 };
 use parking_lot::Mutex;
+use time::{Duration as Span, OffsetDateTime};
 use tokio::{
     sync::{Mutex as AsyncMutex, Notify},
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior},
 };
 
+use super::AT_THE_END;
 use crate::{Link, rpc::answer, task::Tasks};
 
 /// How often counts are sent.
 const PERIOD: Duration = Duration::from_secs(2);
-/// How long one call, and the last one at the end, may take.
+/// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LAST_PATIENCE: Duration = Duration::from_secs(4);
+/// How often calls at the end may fail.
+const LAST_FAILURES: usize = 2;
 /// How many records one call may have.
 const MAX_RECORDS: usize = 1000;
 /// How many projects are counted at a time. There are as many as somebody has a role in, and those that administrators make up.
 const MAX_PROJECTS: usize = 10_000;
+/// After how long without a call a project is forgotten.
+const REST: Span = Span::minutes(5);
+/// How often it is said that calls are not counted.
+const SAID: Span = Span::minutes(1);
 
 /// What was counted.
 pub(super) struct Counts {
     clock: SharedClock,
-    projects: Mutex<HashMap<Box<str>, Project>>,
+    table: Mutex<Table>,
     /// What is being sent; it is the same until it has arrived.
     sending: AsyncMutex<Vec<UsageRecord>>,
     wanted: Notify,
     sent: tokio::sync::watch::Sender<u64>,
 }
 
+#[derive(Debug, Default)]
+struct Table {
+    projects: HashMap<Box<str>, Project>,
+    /// How many times something was taken.
+    rounds: u64,
+    /// Calls that were not counted, since too many projects are known, and when that was said last.
+    uncounted: u64,
+    said: Option<OffsetDateTime>,
+}
+
 #[derive(Debug)]
 struct Project {
     day: Day,
+    /// When it was called last.
+    called: OffsetDateTime,
+    /// The round in which it was sent last.
+    round: u64,
     /// Counted today and not yet sent.
     unsent: i64,
     /// Counted today and being sent.
@@ -59,9 +80,11 @@ struct Project {
 }
 
 impl Project {
-    fn on(day: Day) -> Self {
+    fn at(now: OffsetDateTime) -> Self {
         Self {
-            day,
+            day: Day::of(now),
+            called: now,
+            round: 0,
             unsent: 0,
             sending: 0,
             known: 0,
@@ -85,13 +108,26 @@ impl Project {
     fn is_idle(&self) -> bool {
         self.unsent == 0 && self.sending == 0 && self.late.is_empty() && !self.refused
     }
+
+    /// Whether to remember it: while there is something to send, or it may be called again soon. Of one with a limit it is known all day how
+    /// much it had; others give way when there are too many.
+    fn is_kept(&self, now: OffsetDateTime, full: bool) -> bool {
+        let rests = now - self.called > REST;
+        let today = Day::of(now).number() - self.day.number() <= 1;
+        !self.is_idle()
+            || if self.limit > 0 {
+                today && !(full && rests)
+            } else {
+                !full && !rests
+            }
+    }
 }
 
 impl Counts {
     pub(super) fn new(clock: SharedClock) -> Self {
         Self {
             clock,
-            projects: Mutex::default(),
+            table: Mutex::default(),
             sending: AsyncMutex::default(),
             wanted: Notify::new(),
             sent: tokio::sync::watch::Sender::new(0),
@@ -121,22 +157,35 @@ impl Counts {
     }
 
     fn with<T>(&self, project: &str, change: impl FnOnce(&mut Project) -> T) -> Option<T> {
-        let today = Day::of(self.clock.now());
-        let mut projects = self.projects.lock();
-        if let Some(found) = projects.get_mut(project) {
-            found.turn_to(today);
+        let now = self.clock.now();
+        let mut table = self.table.lock();
+        if let Some(found) = table.projects.get_mut(project) {
+            found.called = now;
+            found.turn_to(Day::of(now));
             return Some(change(found));
         }
-        // They are let go once they are sent.
-        if projects.len() >= MAX_PROJECTS {
+        if table.projects.len() >= MAX_PROJECTS {
+            table.uncounted += 1;
             return None;
         }
-        let mut new = Project::on(today);
+        let mut new = Project::at(now);
         let done = change(&mut new);
-        projects.insert(project.into(), new);
-        // Its limit is not known yet.
+        table.projects.insert(project.into(), new);
+        // Its limit is not known yet. It is kept while calls come, so that this is once.
         self.wanted.notify_one();
         Some(done)
+    }
+
+    /// How many calls were not counted, when it is time to say so.
+    fn uncounted(&self) -> Option<u64> {
+        let now = self.clock.now();
+        let mut table = self.table.lock();
+        let silent = table.said.is_some_and(|said| (now - said).abs() < SAID);
+        if table.uncounted == 0 || silent {
+            return None;
+        }
+        table.said = Some(now);
+        Some(mem::take(&mut table.uncounted))
     }
 
     fn exhausted(&self, project: &str, limit: i64) -> Error {
@@ -168,15 +217,18 @@ impl Counts {
         if !sending.is_empty() {
             return;
         }
-        let today = Day::of(self.clock.now());
-        let mut projects = self.projects.lock();
-        // Those without a limit have nothing worth remembering.
-        let recent = |found: &Project| today.number() - found.day.number() <= 1;
-        projects.retain(|_, found| !found.is_idle() || found.limit > 0 && recent(found));
-        for (project, found) in projects.iter_mut() {
-            if found.is_idle() {
-                continue;
-            }
+        let now = self.clock.now();
+        let today = Day::of(now);
+        let mut table = self.table.lock();
+        table.rounds += 1;
+        let round = table.rounds;
+        let full = table.projects.len() >= MAX_PROJECTS;
+        table.projects.retain(|_, found| found.is_kept(now, full));
+        let busy = table.projects.iter_mut().filter(|(_, p)| !p.is_idle());
+        let mut busy: Vec<_> = busy.collect();
+        // Whoever waited the longest goes first: all come in turn, however many there are.
+        busy.sort_unstable_by_key(|(_, found)| found.round);
+        for (project, found) in busy {
             found.turn_to(today);
             if sending.len() + found.late.len() >= MAX_RECORDS {
                 break;
@@ -193,13 +245,14 @@ impl Counts {
             found.sending = found.unsent;
             found.unsent = 0;
             found.refused = false;
+            found.round = round;
         }
     }
 
     /// Learns what the ledger has.
     fn arrived(&self, sent: &[UsageRecord], quotas: Vec<Quota>) {
         let today = Day::of(self.clock.now());
-        let mut projects = self.projects.lock();
+        let projects = &mut self.table.lock().projects;
         for record in sent {
             if let Some(found) = id_of(&record.project).and_then(|id| projects.get_mut(id)) {
                 found.sending = 0;
@@ -221,30 +274,25 @@ impl Counts {
         }
     }
 
-    async fn send(&self, metadata: &Link, patience: Duration) {
+    async fn send(&self, metadata: &Link, patience: Duration) -> Sent {
+        if let Some(calls) = self.uncounted() {
+            tracing::warn!(
+                calls,
+                "calls were neither counted nor limited, since more than {MAX_PROJECTS} projects are called"
+            );
+        }
         let mut sending = self.sending.lock().await;
         self.take(&mut sending);
         if sending.is_empty() {
-            return;
+            return Sent::Nothing;
         }
-        let mut client = UsageServiceClient::new(metadata.clone())
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let request = BatchRecordUsageRequest {
-            records: sending.clone(),
-        };
-        let error = match tokio::time::timeout(patience, client.batch_record_usage(request)).await {
-            Ok(answered) => match answer(answered) {
-                Ok(response) => {
-                    self.arrived(&sending, response.quotas);
-                    sending.clear();
-                    return;
-                }
-                Err(error) => error,
-            },
-            Err(_) => Error::DeadlineExceeded {
-                reason: "recording usage took too long".into(),
-            },
+        let error = match ask(metadata, sending.clone(), patience).await {
+            Ok(quotas) => {
+                self.arrived(&sending, quotas);
+                sending.clear();
+                return Sent::Some;
+            }
+            Err(error) => error,
         };
         let again = error.is_system_fault();
         tracing::warn!(%error, records = sending.len(), again, "usage cannot be recorded");
@@ -252,6 +300,44 @@ impl Counts {
             self.arrived(&sending, Vec::new());
             sending.clear();
         }
+        Sent::Failed
+    }
+
+    /// Sends what is left at the end: what did not arrive before goes first, then what came since.
+    async fn send_rest(&self, metadata: &Link) {
+        let until = Instant::now() + AT_THE_END;
+        let mut failures = 0;
+        while failures < LAST_FAILURES {
+            match self
+                .send(metadata, until.saturating_duration_since(Instant::now()))
+                .await
+            {
+                Sent::Nothing => return,
+                Sent::Some => {}
+                Sent::Failed => failures += 1,
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    Some,
+    Failed,
+}
+
+/// Has records counted; the quotas of their projects.
+async fn ask(metadata: &Link, records: Vec<UsageRecord>, patience: Duration) -> Result<Vec<Quota>> {
+    let mut client = UsageServiceClient::new(metadata.clone())
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let call = client.batch_record_usage(BatchRecordUsageRequest { records });
+    match tokio::time::timeout(patience, call).await {
+        Ok(answered) => answer(answered).map(|response| response.quotas),
+        Err(_) => Err(Error::DeadlineExceeded {
+            reason: "recording usage took too long".into(),
+        }),
     }
 }
 
@@ -271,122 +357,17 @@ pub(super) fn start(tasks: &Tasks, counts: Arc<Counts>, metadata: Link) {
                 () = counts.wanted.notified() => {}
                 () = stop.cancelled() => break,
             }
-            counts.send(&metadata, PATIENCE).await;
+            // A call that is given up is made again with the same records, which count once.
+            tokio::select! {
+                _ = counts.send(&metadata, PATIENCE) => {}
+                () = stop.cancelled() => break,
+            }
             counts.sent.send_modify(|sent| *sent += 1);
         }
-        // What did not arrive before goes first, then what came since.
-        for _ in 0..2 {
-            counts.send(&metadata, LAST_PATIENCE).await;
-        }
+        counts.send_rest(&metadata).await;
         counts.sent.send_replace(u64::MAX);
     });
 }
 
 #[cfg(test)]
-mod tests {
-    use granary_core::clock::ManualClock;
-    use time::{Duration as Span, macros::datetime};
-
-    use super::*;
-
-    fn counts() -> (Arc<ManualClock>, Counts) {
-        let clock = ManualClock::new(datetime!(2026-11-21 23:00 UTC));
-        (clock.clone(), Counts::new(Arc::new(clock)))
-    }
-
-    fn quota(limit: i64, used: i64) -> Vec<Quota> {
-        vec![Quota {
-            name: "projects/p/quota".into(),
-            max_daily_requests: limit,
-            used_daily_requests: used,
-            ..Quota::default()
-        }]
-    }
-
-    fn taken(counts: &Counts) -> Vec<UsageRecord> {
-        let mut sending = Vec::new();
-        counts.take(&mut sending);
-        sending
-    }
-
-    #[test]
-    fn the_limit_counts_what_is_known_what_is_sent_and_what_is_not() {
-        let (_, counts) = counts();
-        counts.admit("p").unwrap();
-        let sent = taken(&counts);
-        assert_eq!(sent[0].requests, 1);
-        counts.arrived(&sent, quota(10, 6));
-        counts.admit("p").unwrap();
-        let sent = taken(&counts);
-        for _ in 0..3 {
-            counts.admit("p").unwrap();
-        }
-        let error = counts.admit("p").unwrap_err();
-        let Error::Exhausted { retry_after, .. } = &error else {
-            panic!("{error}")
-        };
-        assert_eq!(*retry_after, Some(Duration::from_secs(3600)));
-        assert!(error.to_string().contains("10 calls of today"), "{error}");
-        counts.arrived(&sent, quota(10, 7));
-        assert!(counts.admit("p").is_err());
-        // Others are not concerned, and those who are not kept from anything are counted.
-        counts.admit("q").unwrap();
-        counts.count("p");
-        let count = |project| {
-            taken(&counts)
-                .iter()
-                .find(|r| r.project == project)
-                .unwrap()
-                .requests
-        };
-        assert_eq!(count("projects/p"), 4);
-    }
-
-    #[test]
-    fn a_refused_call_asks_for_the_limit_and_a_raised_one_counts_at_once() {
-        let (_, counts) = counts();
-        counts.admit("p").unwrap();
-        counts.arrived(&taken(&counts), quota(1, 1));
-        assert!(taken(&counts).is_empty());
-        assert!(counts.admit("p").is_err());
-        let asked = taken(&counts);
-        assert_eq!((asked.len(), asked[0].requests), (1, 0));
-        counts.arrived(&asked, quota(2, 1));
-        counts.admit("p").unwrap();
-    }
-
-    #[test]
-    fn a_day_ends_at_midnight_and_takes_its_own_calls_along() {
-        let (clock, counts) = counts();
-        counts.admit("p").unwrap();
-        counts.arrived(&taken(&counts), quota(3, 1));
-        counts.admit("p").unwrap();
-        counts.admit("p").unwrap();
-        assert!(counts.admit("p").is_err());
-        clock.advance(Span::hours(2));
-        counts.admit("p").unwrap();
-        let sent: Vec<_> = taken(&counts)
-            .into_iter()
-            .map(|r| (r.date, r.requests))
-            .collect();
-        assert_eq!(
-            sent,
-            [("2026-11-21".to_owned(), 2), ("2026-11-22".to_owned(), 1)]
-        );
-    }
-
-    #[test]
-    fn projects_that_rest_are_forgotten() {
-        let (_, counts) = counts();
-        for n in 0..MAX_PROJECTS + 10 {
-            counts.admit(&format!("p{n}")).unwrap();
-        }
-        for _ in 0..10 {
-            let sent = taken(&counts);
-            assert_eq!(sent.len(), MAX_RECORDS);
-            counts.arrived(&sent, Vec::new());
-        }
-        assert!(taken(&counts).is_empty());
-        assert!(counts.projects.lock().is_empty());
-    }
-}
+mod tests;
