@@ -134,7 +134,7 @@ def the_command_goes_on_when_a_limit_is_passed(world):
     (folder / "a.txt").write_text("a")
     same(429 in {answer.status for answer in at_once(lambda: client.get("/v1/principal"))}, True)
     # There is nothing left for its first call.
-    world.cli(world.limited).run("upload", folder, "--dataset", "limited", "--quiet")
+    world.cli(world.limited).run("upload", folder, "--dataset", "limited", "--no-metadata", "--quiet")
 
 
 @case
