@@ -29,20 +29,26 @@ pub fn protect(routes: Routes, auth: &AuthLayer) -> Served {
     BoxCloneSyncService::new(auth.layer(routes))
 }
 
+/// The most that a request for health or reflection has, in bytes.
+const SMALL: usize = 16 * 1024;
+
 /// Health and reflection.
 pub fn common(
     routes: &mut tonic::service::RoutesBuilder,
 ) -> Result<tonic_health::server::HealthReporter> {
     let (health, service) = tonic_health::server::health_reporter();
-    routes.add_service(service);
+    // They are read before anything is known of the caller.
+    routes.add_service(service.max_decoding_message_size(SMALL));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(granary_proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let failed = |error| Error::internal("building the reflection service", error);
-    routes.add_service(reflection().build_v1().map_err(failed)?);
-    routes.add_service(reflection().build_v1alpha().map_err(failed)?);
+    let v1 = reflection().build_v1().map_err(failed)?;
+    routes.add_service(v1.max_decoding_message_size(SMALL));
+    let v1alpha = reflection().build_v1alpha().map_err(failed)?;
+    routes.add_service(v1alpha.max_decoding_message_size(SMALL));
     Ok(health)
 }
 

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use granary_core::{Error, Result, clock, name::WorkerName};
+use granary_core::{
+    Error, Result, clock,
+    name::{WorkerName, quote},
+};
 use granary_proto::{
     convert,
     job::v1::{
@@ -36,7 +39,7 @@ pub(crate) struct Workers(pub Arc<Inner>);
 
 /// Whose worker calls.
 struct Owner {
-    /// The issuer and the subject of its token: a worker's name belongs to both.
+    /// The issuer and the subject of its token, or the project of its key: a worker's name belongs to them.
     identity: Arc<str>,
     /// The project whose jobs it may run; all if none.
     project: Option<Arc<str>>,
@@ -47,10 +50,29 @@ fn owner<T>(request: &Request<T>) -> Result<Owner, Status> {
     let Principal {
         issuer, subject, ..
     } = &caller.principal;
+    // The keys of a project stand for the same machines: a new one takes over the workers of the one before.
+    let identity = match caller.principal.home() {
+        Some(project) => format!("{issuer} projects/{project}"),
+        None => format!("{issuer} {subject}"),
+    };
     Ok(Owner {
-        identity: format!("{issuer} {subject}").into(),
+        identity: identity.into(),
         project: caller.project,
     })
+}
+
+/// Whether a job may be spoken of: those of other projects are not there.
+fn seen(project: Option<&str>, job: &str) -> Result<()> {
+    let is_in = |project| {
+        let rest = job
+            .strip_prefix("projects/")
+            .and_then(|rest| rest.strip_prefix(project));
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    if project.is_none_or(is_in) {
+        return Ok(());
+    }
+    Err(Error::not_found(quote(job)))
 }
 
 impl Workers {
@@ -88,14 +110,19 @@ impl Workers {
         owner: Owner,
         request: BatchReportJobsRequest,
     ) -> Result<BatchReportJobsResponse> {
-        let name = self.named(owner.identity, &request.name).await?;
+        let Owner { identity, project } = owner;
+        let name = self.named(identity, &request.name).await?;
         if request.reports.is_empty() {
             return Ok(BatchReportJobsResponse::default());
         }
         batch_size("reports", request.reports.len())?;
         let take = |reports| self.0.report.call((name.worker, reports));
         let job = |report: &JobReport| report.job.clone();
-        let results = batch::each("reports", request.reports, job, Report::parse, take).await?;
+        let parse = |report: JobReport| {
+            seen(project.as_deref(), &report.job)?;
+            Report::parse(report)
+        };
+        let results = batch::each("reports", request.reports, job, parse, take).await?;
         Ok(BatchReportJobsResponse {
             results: results.into_iter().map(reported).collect(),
         })
@@ -106,11 +133,16 @@ impl Workers {
         owner: Owner,
         request: BatchFinishJobsRequest,
     ) -> Result<BatchFinishJobsResponse> {
-        let name = self.named(owner.identity, &request.name).await?;
+        let Owner { identity, project } = owner;
+        let name = self.named(identity, &request.name).await?;
         batch_size("finishes", request.finishes.len())?;
         let take = |finishes| self.0.finish.call((name.worker, finishes));
         let job = |finish: &JobFinish| finish.job.clone();
-        let results = batch::each("finishes", request.finishes, job, Finish::parse, take).await?;
+        let parse = |finish: JobFinish| {
+            seen(project.as_deref(), &finish.job)?;
+            Finish::parse(finish)
+        };
+        let results = batch::each("finishes", request.finishes, job, parse, take).await?;
         Ok(BatchFinishJobsResponse {
             results: results.into_iter().map(finished).collect(),
         })

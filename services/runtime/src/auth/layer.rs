@@ -127,8 +127,18 @@ where
                     return Ok(watch.answered(to_status(error).into_http()));
                 }
             };
-            let handled = inner.call(admitted.request);
-            let answer = behalf::handling(admitted.caller, handled).await?;
+            watch.let_in();
+            let handled = behalf::handling(admitted.caller, inner.call(admitted.request));
+            let answer = match admitted.waiting {
+                None => handled.await?,
+                Some(waiting) => match watched::during(handled, waiting).await {
+                    Ok(answer) => answer?,
+                    Err(error) => {
+                        watch.refused(&error);
+                        return Ok(watch.answered(to_status(error).into_http()));
+                    }
+                },
+            };
             Ok(watch.answered(match admitted.lasting {
                 Some(lasting) => answer.map(|body| watched::guard(body, lasting)),
                 None => answer,
@@ -143,6 +153,8 @@ struct Admitted {
     caller: Arc<Caller>,
     /// Of a stream: what has to stay so while it runs.
     lasting: Option<watched::Lasting>,
+    /// Of a call that is let in before its message is there, or that waits for something to do: what has to stay so until it is answered.
+    waiting: Option<watched::Lasting>,
 }
 
 impl AuthLayer {
@@ -200,11 +212,14 @@ impl AuthLayer {
             on_behalf_of,
         });
         request.extensions_mut().insert(caller.clone());
-        let lasting = self.lasting(rule, &caller);
+        let lasting = rule.streams.then(|| self.lasting(rule, &caller));
+        let waits = !rule.streams && !rule.is_of_project() && caller.project.is_some();
+        let waiting = waits.then(|| self.lasting(rule, &caller));
         Ok(Admitted {
             request,
             caller,
             lasting,
+            waiting,
         })
     }
 
@@ -256,21 +271,18 @@ impl AuthLayer {
         }
     }
 
-    fn lasting(&self, rule: &'static Rule, caller: &Arc<Caller>) -> Option<watched::Lasting> {
-        if !rule.streams {
-            return None;
-        }
+    fn lasting(&self, rule: &'static Rule, caller: &Arc<Caller>) -> watched::Lasting {
         // Roles for all projects stand in the token, and end with it.
         let directory = self.directory.as_ref();
         let directory = directory.filter(|_| caller.principal.role.is_none());
-        Some(watched::Lasting {
+        watched::Lasting {
             left: self.verifier.left(&caller.principal),
             membership: directory.map(|directory| watched::Membership {
                 directory: directory.clone(),
                 caller: caller.clone(),
                 rule,
             }),
-        })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -10,14 +11,41 @@ use granary_core::{Error, Result};
 use granary_proto::MAX_MESSAGE_BYTES;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
 use tonic::{Status, body::Body};
 
 /// A flag and a length stand before each message.
 const HEAD: usize = 5;
 
+/// How long a message may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Messages up to this size are read at once, in bytes; of larger ones only as many at the same time as the budget holds.
+const SMALL: usize = 64 * 1024;
+/// What large messages of callers who are not let in yet take at most, in bytes.
+const BUDGET: usize = 64 * 1024 * 1024;
+static LARGE: Semaphore = Semaphore::const_new(BUDGET);
+
 /// The encoded first message, and a body that begins with it again.
-pub(super) async fn first(mut body: Body) -> Result<(Bytes, Body)> {
+pub(super) async fn first(body: Body) -> Result<(Bytes, Body)> {
+    tokio::time::timeout(PATIENCE, read(body))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Error::DeadlineExceeded {
+                reason: "the message took too long to arrive: send it again".into(),
+            })
+        })
+}
+
+async fn read(mut body: Body) -> Result<(Bytes, Body)> {
     let mut read = body_frame(&mut body).await?;
+    while read.len() < HEAD {
+        read = [read, body_frame(&mut body).await?].concat().into();
+    }
+    let length = wanted(&read)?;
+    let _room = match u32::try_from(length) {
+        Ok(length) if length as usize > SMALL => LARGE.acquire_many(length).await.ok(),
+        _ => None,
+    };
     if read.len() < wanted(&read)? {
         let mut whole = BytesMut::from(read);
         while whole.len() < wanted(&whole)? {

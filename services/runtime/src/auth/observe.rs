@@ -86,7 +86,7 @@ struct Seen {
     on_behalf_of: Option<Principal>,
     resource: String,
     refused: bool,
-    answered: bool,
+    let_in: bool,
     request_id: Option<HeaderValue>,
     remote_address: Option<IpAddr>,
 }
@@ -129,7 +129,7 @@ impl Watch {
             on_behalf_of: None,
             resource: String::new(),
             refused: false,
-            answered: false,
+            let_in: false,
             request_id: request.headers().get(&REQUEST_ID).cloned(),
             remote_address: remote_address(request, ledger.trusted_hops()),
             ledger: ledger.clone(),
@@ -168,12 +168,18 @@ impl Watch {
         }
     }
 
+    /// From here on it may be carried out, whether or not its caller waits.
+    pub(super) fn let_in(&mut self) {
+        if let Some(seen) = &mut self.0 {
+            seen.let_in = true;
+        }
+    }
+
     /// Goes on watching, up to the end of the answer if that matters.
     pub(super) fn answered(mut self, answer: Response<Body>) -> Response<Body> {
         let Some(seen) = &mut self.0 else {
             return answer;
         };
-        seen.answered = true;
         if let Some(Known(caller)) = answer.extensions().get() {
             seen.resource = name_like(&caller.subject).to_owned();
             seen.caller = Some(caller.clone());
@@ -224,10 +230,8 @@ impl Seen {
             _ if self.refused => Verdict::Denied,
             Code::Unauthenticated | Code::PermissionDenied => Verdict::Denied,
             Code::Ok => Verdict::Allowed,
-            // Whoever follows something stops when they have seen enough.
-            Code::Cancelled if self.answered && self.rule.is_some_and(|rule| rule.streams) => {
-                Verdict::Allowed
-            }
+            // Whoever follows something stops when they have seen enough, and a change that nobody waits for may have been made.
+            Code::Cancelled if self.let_in => Verdict::Allowed,
             _ => Verdict::Failed,
         };
         let matters = self.kept || verdict == Verdict::Denied || Ledger::tells_reads();

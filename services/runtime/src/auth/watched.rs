@@ -1,7 +1,8 @@
 //! Streams that end when their caller loses the right to them, or their token ends.
 
 use std::{
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -57,6 +58,30 @@ pub(super) fn guard(body: Body, lasting: Lasting) -> Body {
     })
 }
 
+/// Waits for the answer of a call that may take long, as long as the caller may have it.
+pub(super) async fn during<T>(work: impl Future<Output = T>, lasting: Lasting) -> Result<T> {
+    let mut work = pin!(work);
+    let mut token = pin!(tokio::time::sleep(lasting.left));
+    let mut checks = lasting.membership.map(Checks::new);
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(answer));
+        }
+        if token.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(over()));
+        }
+        let checks = checks.as_mut().map(|checks| checks.poll(cx));
+        checks.unwrap_or(Poll::Pending).map(Err)
+    })
+    .await
+}
+
+fn over() -> Error {
+    Error::Unauthenticated {
+        reason: REFUSED.into(),
+    }
+}
+
 struct Watched {
     body: Body,
     token: Pin<Box<Sleep>>,
@@ -65,12 +90,16 @@ struct Watched {
 }
 
 impl Watched {
+    /// Whether a role is being asked for: until the answer is there, nothing goes out.
+    fn is_in_doubt(&self) -> bool {
+        let checks = self.checks.as_ref();
+        checks.is_some_and(|checks| checks.checking.is_some())
+    }
+
     /// Ready with why the stream ends, if it has to.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         if self.token.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Error::Unauthenticated {
-                reason: REFUSED.into(),
-            });
+            return Poll::Ready(over());
         }
         match &mut self.checks {
             Some(checks) => checks.poll(cx),
@@ -141,6 +170,10 @@ impl http_body::Body for Watched {
             self.body = Body::empty();
             return Poll::Ready(Some(Ok(Frame::trailers(trailers(&to_status(error))))));
         }
+        // Whoever did not read for a while gets nothing of what came since, before it is known whether they may.
+        if self.is_in_doubt() {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -153,7 +186,7 @@ impl http_body::Body for Watched {
 mod tests {
     use std::convert::Infallible;
 
-    use futures::{StreamExt as _, stream};
+    use futures::{Stream, StreamExt as _, stream};
     use granary_proto::identity::v1::ProjectRole;
     use http::{Request, Response};
     use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -166,14 +199,29 @@ mod tests {
     /// `parent` is `projects/p`.
     const MESSAGE: &[u8] = b"\0\0\0\0\x0c\x0a\x0aprojects/p";
 
+    fn event() -> Result<Frame<Bytes>, Status> {
+        Ok(Frame::data(Bytes::from_static(b"\0\0\0\0\0")))
+    }
+
     /// The answer to a call that follows events, which would go on for ever.
     async fn followed(role: Option<Role>, fake: &Fake) -> Body {
+        let one = stream::once(async { event() });
+        followed_with(role, fake, one.chain(stream::pending())).await
+    }
+
+    /// The same with these frames.
+    async fn followed_with(
+        role: Option<Role>,
+        fake: &Fake,
+        frames: impl Stream<Item = Result<Frame<Bytes>, Status>> + Send + 'static,
+    ) -> Body {
         let issuer = Issuer::ephemeral().unwrap();
         let (token, _) = issuer.issue("bob", role, LIFETIME).unwrap();
-        let endless = tower::service_fn(|_: Request<Body>| async {
-            let first = Frame::data(Bytes::from_static(b"\0\0\0\0\0"));
-            let frames = stream::iter([Ok::<_, Status>(first)]).chain(stream::pending());
-            Ok::<_, Infallible>(Response::new(Body::new(StreamBody::new(frames))))
+        let answer = Response::new(Body::new(StreamBody::new(frames)));
+        let answer = Arc::new(parking_lot::Mutex::new(Some(answer)));
+        let endless = tower::service_fn(move |_: Request<Body>| {
+            let answer = answer.lock().take().unwrap();
+            async { Ok::<_, Infallible>(answer) }
         });
         let request = Request::post("/granary.metadata.v1.EventService/WatchEvents")
             .header("authorization", format!("Bearer {token}"))
@@ -226,5 +274,15 @@ mod tests {
         let (code, after) = end(&mut body).await;
         assert_eq!(code, "5");
         assert!(after <= PERIOD * 2, "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_did_not_read_gets_nothing_of_what_came_after_the_removal() {
+        let fake = Fake::default();
+        fake.says(ProjectRole::Viewer, Some(PERIOD));
+        let mut body = followed_with(None, &fake, stream::repeat_with(event)).await;
+        fake.says(ProjectRole::Unspecified, Some(PERIOD));
+        tokio::time::advance(PERIOD * 3).await;
+        assert_eq!(end(&mut body).await.0, "5");
     }
 }

@@ -83,7 +83,8 @@ impl Log {
 
     /// Has a call kept that ended at a time.
     pub(super) fn keep(&self, ended: Ended, now: OffsetDateTime) {
-        let fits = ended.verdict != Verdict::Denied
+        // What fails costs whoever makes it fail nothing either.
+        let fits = ended.verdict == Verdict::Allowed
             || self.refusals.lock().of(&ended).take(Instant::now());
         let sent = fits && {
             let entry = Item::Entry(Box::new(entry(ended, now)));

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use granary_proto::{
     identity::v1::{
         ApiKey, CreateApiKeyRequest, DeleteMemberRequest, ExchangeApiKeyRequest,
-        ListMembersRequest, ProjectRole, RevokeApiKeyRequest,
+        ListApiKeysRequest, ListMembersRequest, ProjectRole, RevokeApiKeyRequest,
         api_key_service_client::ApiKeyServiceClient, member_service_client::MemberServiceClient,
         token_service_client::TokenServiceClient,
     },
     job::v1::{
-        Job, ListJobsRequest, StreamJobLogsRequest, StreamJobLogsResponse, WatchJobRequest,
-        job_service_client::JobServiceClient,
+        AcquireJobsRequest, Job, ListJobsRequest, RegisterWorkerRequest, StreamJobLogsRequest,
+        StreamJobLogsResponse, WatchJobRequest, Worker, job_service_client::JobServiceClient,
+        worker_service_client::WorkerServiceClient,
     },
     metadata::v1::{
         ListDatasetsRequest, WatchEventsRequest, WatchEventsResponse,
@@ -24,7 +25,7 @@ use granary_runtime::{Link, auth::TokenSource};
 use tonic::{Code, Streaming, transport::Endpoint};
 
 use crate::{
-    workers::queue,
+    workers::{MUCH, queue},
     world::{PROJECT, World},
 };
 
@@ -198,4 +199,42 @@ async fn a_revoked_key_is_locked_out_with_the_tokens_it_was_exchanged_for() {
     assert_eq!(until_it_ends(events).await, Code::NotFound);
     assert!(revoked.elapsed() < SOON);
     assert_eq!(told_by_each(&machine).await, [Code::NotFound; 4]);
+}
+
+#[tokio::test]
+async fn a_revoked_key_gets_no_job_from_a_call_that_still_waits() {
+    let world = World::start().await;
+    let mut keys = ApiKeyServiceClient::new(world.node.link());
+    let worker = link(&world, &world.key(ProjectRole::Worker).await).await;
+    let mut workers = WorkerServiceClient::new(worker);
+    let registration = RegisterWorkerRequest {
+        worker: Some(Worker {
+            name: "workers/truck".into(),
+            resources: Some(MUCH),
+            heartbeat_time: None,
+        }),
+    };
+    workers.register_worker(registration).await.unwrap();
+    let acquire = AcquireJobsRequest {
+        name: "workers/truck".into(),
+        max_jobs: 1,
+        free: Some(MUCH),
+        wait: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+    };
+    let waiting = tokio::spawn(async move { workers.acquire_jobs(acquire).await });
+    let list = ListApiKeysRequest {
+        parent: parent(),
+        ..ListApiKeysRequest::default()
+    };
+    let made = keys.list_api_keys(list).await.unwrap().into_inner();
+    let name = made.api_keys[0].name.clone();
+    keys.revoke_api_key(RevokeApiKeyRequest { name })
+        .await
+        .unwrap();
+    let ended = tokio::time::timeout(SOON, waiting).await;
+    let answer = ended.expect("it still waits").unwrap();
+    assert_eq!(answer.unwrap_err().code(), Code::NotFound);
 }

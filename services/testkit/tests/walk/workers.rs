@@ -3,10 +3,11 @@
 use granary_proto::{
     identity::v1::ProjectRole,
     job::v1::{
-        AcquireJobsRequest, AppSpec, ApplyCatalogRequest, CreateJobRequest, Entrypoint,
-        GetJobRequest, Job, RegisterWorkerRequest, Resources, StreamJobLogsRequest,
-        WatchJobRequest, Worker, application_service_client::ApplicationServiceClient,
-        job_service_client::JobServiceClient, worker_service_client::WorkerServiceClient,
+        AcquireJobsRequest, AppSpec, ApplyCatalogRequest, BatchReportJobsRequest, CreateJobRequest,
+        Entrypoint, GetJobRequest, Job, JobReport, JobState, RegisterWorkerRequest, Resources,
+        StreamJobLogsRequest, WatchJobRequest, Worker,
+        application_service_client::ApplicationServiceClient, job_service_client::JobServiceClient,
+        worker_service_client::WorkerServiceClient,
     },
 };
 use granary_runtime::{Link, auth::TokenSource};
@@ -16,7 +17,7 @@ use crate::world::{PROJECT, World};
 
 const ENTRYPOINT: &str = "applications/any/versions/v1/entrypoints/run";
 /// More than the platform's own worker has.
-const MUCH: Resources = Resources {
+pub(crate) const MUCH: Resources = Resources {
     memory_bytes: 1 << 46,
     cpus: 1.0,
     gpus: 0,
@@ -90,6 +91,28 @@ async fn a_key_of_a_project_works_for_its_jobs_and_sees_no_others() {
         .map(|lease| lease.job.unwrap().name)
         .collect();
     assert_eq!(names, [format!("projects/{PROJECT}/jobs/j")]);
+    let of_others = ["projects/theirs/jobs/j", "projects/theirs/jobs/nothing"];
+    let report = |job: &str| JobReport {
+        job: job.to_owned(),
+        lease_number: 1,
+        state: JobState::Running.into(),
+        ..JobReport::default()
+    };
+    let request = BatchReportJobsRequest {
+        name: "workers/truck".into(),
+        reports: of_others.map(report).to_vec(),
+    };
+    let results = workers
+        .batch_report_jobs(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .results;
+    for (result, job) in results.into_iter().zip(of_others) {
+        let error = result.error.unwrap();
+        assert_eq!(error.code, i32::from(Code::NotFound));
+        assert_eq!(error.message, format!("{job:?} not found"));
+    }
     let (mut jobs, name) = (
         JobServiceClient::new(key),
         "projects/theirs/jobs/j".to_owned(),
@@ -105,4 +128,26 @@ async fn a_key_of_a_project_works_for_its_jobs_and_sees_no_others() {
     };
     let logs = jobs.stream_job_logs(request).await.map(drop);
     assert_eq!(logs.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_new_key_takes_over_the_workers_of_the_one_before() {
+    let world = World::start().await;
+    for _ in 0..2 {
+        let token = TokenSource::fixed(&world.key(ProjectRole::Worker).await).unwrap();
+        let endpoint = Endpoint::from_shared(world.node.endpoint()).unwrap();
+        let key = Link::remote(endpoint.connect().await.unwrap(), token);
+        let worker = Worker {
+            name: "workers/truck".into(),
+            resources: Some(MUCH),
+            heartbeat_time: None,
+        };
+        let request = RegisterWorkerRequest {
+            worker: Some(worker),
+        };
+        WorkerServiceClient::new(key)
+            .register_worker(request)
+            .await
+            .unwrap();
+    }
 }
