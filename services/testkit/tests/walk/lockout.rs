@@ -224,17 +224,18 @@ async fn a_revoked_key_gets_no_job_from_a_call_that_still_waits() {
             nanos: 0,
         }),
     };
-    let waiting = tokio::spawn(async move { workers.acquire_jobs(acquire).await });
-    let list = ListApiKeysRequest {
-        parent: parent(),
-        ..ListApiKeysRequest::default()
+    let revoke = async {
+        let list = ListApiKeysRequest {
+            parent: parent(),
+            ..ListApiKeysRequest::default()
+        };
+        let made = keys.list_api_keys(list).await.unwrap().into_inner();
+        let name = made.api_keys[0].name.clone();
+        let request = RevokeApiKeyRequest { name };
+        keys.revoke_api_key(request).await.unwrap();
     };
-    let made = keys.list_api_keys(list).await.unwrap().into_inner();
-    let name = made.api_keys[0].name.clone();
-    keys.revoke_api_key(RevokeApiKeyRequest { name })
-        .await
-        .unwrap();
-    let ended = tokio::time::timeout(SOON, waiting).await;
-    let answer = ended.expect("it still waits").unwrap();
+    let waiting = tokio::time::timeout(SOON, workers.acquire_jobs(acquire));
+    let (ended, ()) = tokio::join!(waiting, revoke);
+    let answer = ended.expect("it still waits");
     assert_eq!(answer.unwrap_err().code(), Code::NotFound);
 }
