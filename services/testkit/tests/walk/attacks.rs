@@ -292,3 +292,26 @@ async fn a_header_that_names_somebody_else_says_nothing() {
         Code::NotFound,
     );
 }
+
+#[tokio::test]
+async fn a_signed_url_of_ones_own_opens_nothing_of_another_tenant() {
+    let tenants = Tenants::start().await;
+    let mine = tenants.theirs.to_string().replace("theirs", "mine");
+    let mine = SessionName::parse(&mine).unwrap();
+    let request = BatchCreateDownloadsRequest {
+        parent: "projects/mine".into(),
+        assets: vec![mine.asset("a.bin").to_string()],
+    };
+    let mut downloads = DownloadServiceClient::new(tenants.eve.clone());
+    let signed = downloads.batch_create_downloads(request).await.unwrap();
+    let get = signed.into_inner().downloads.remove(0).get.unwrap();
+    assert_eq!(status_of(&get.url).await, 200);
+    let theirs = get.url.replace("/mine/", "/theirs/");
+    assert_ne!(theirs, get.url);
+    assert_eq!(status_of(&theirs).await, 403);
+}
+
+async fn status_of(url: &str) -> u16 {
+    let answer = reqwest::get(url).await.unwrap();
+    answer.status().as_u16()
+}
