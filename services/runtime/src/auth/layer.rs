@@ -310,7 +310,7 @@ pub(super) fn admit(rule: &Rule, role: Option<Role>, project: Option<&str>) -> R
         _ if rule.allows(role) => Ok(()),
         (None, Some(project)) => Err(hidden(project)),
         _ => Err(Error::Denied {
-            reason: "your role does not allow this".into(),
+            reason: format!("your role does not allow this: it takes {}", rule.takes()),
         }),
     }
 }

@@ -187,6 +187,19 @@ impl Rule {
         self.roles & (bit | if self.of_project { 0 } else { ANYONE }) != 0
     }
 
+    /// Who may make the call, in words for those who may not.
+    pub(super) fn takes(&self) -> &'static str {
+        match self.roles & (VIEW | SERVICE | WORKER) {
+            people if people & VIEW == VIEW => "a viewer, a labeler, an editor or an owner of the project",
+            people if people & LABEL == LABEL => "a labeler, an editor or an owner of the project",
+            people if people & EDIT == EDIT => "an editor or an owner of the project",
+            people if people & OWN == OWN => "an owner of the project",
+            people if people & ADMIN == ADMIN => "a platform administrator",
+            WORKER => "a worker",
+            _ => "one of Granary's own services",
+        }
+    }
+
     /// Whether the call is about one project, or something in it.
     pub fn is_of_project(&self) -> bool {
         self.of_project
@@ -335,6 +348,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn who_may_not_is_told_who_may() {
+        let takes = |path| rule(path).unwrap().takes();
+        let create = "/granary.metadata.v1.DatasetService/CreateDataset";
+        assert_eq!(takes(create), "an editor or an owner of the project");
+        let project = "/granary.metadata.v1.ProjectService/CreateProject";
+        assert_eq!(takes(project), "a platform administrator");
+        let acquire = "/granary.job.v1.WorkerService/AcquireJobs";
+        assert_eq!(takes(acquire), "a worker");
+        let jobs = takes("/granary.job.v1.JobService/ListJobs");
+        assert!(jobs.starts_with("a viewer, "), "{jobs}");
+        let check = "/granary.identity.v1.AccessService/CheckAccess";
+        assert_eq!(takes(check), "one of Granary's own services");
     }
 
     #[test]
