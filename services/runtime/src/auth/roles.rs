@@ -190,7 +190,9 @@ impl Rule {
     /// Who may make the call, in words for those who may not.
     pub(super) fn takes(&self) -> &'static str {
         match self.roles & (VIEW | SERVICE | WORKER) {
-            people if people & VIEW == VIEW => "a viewer, a labeler, an editor or an owner of the project",
+            people if people & VIEW == VIEW => {
+                "a viewer, a labeler, an editor or an owner of the project"
+            }
             people if people & LABEL == LABEL => "a labeler, an editor or an owner of the project",
             people if people & EDIT == EDIT => "an editor or an owner of the project",
             people if people & OWN == OWN => "an owner of the project",
