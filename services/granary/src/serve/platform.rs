@@ -3,6 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use granary_core::{Error, Result, clock::SystemClock};
+use granary_job::Jobs;
+use granary_metadata::Metadata;
+use granary_pipeline::Pipeline;
 use granary_proto::job::v1::Resources;
 use granary_runtime::{
     Link,
@@ -14,6 +17,7 @@ use granary_runtime::{
     server,
     task::Tasks,
 };
+use granary_storage::Storage;
 use tonic::service::{Routes, RoutesBuilder};
 use url::Url;
 
@@ -133,80 +137,31 @@ struct Composition<'a> {
     objects: ObjectsConfig,
 }
 
+/// What stands in front of the services.
+struct Gate {
+    directory: Directory,
+    ledger: Ledger,
+}
+
 impl Composition<'_> {
     /// All services, the check in front of them, and what records their calls.
     async fn build(self) -> Result<(Routes, AuthLayer, Ledger)> {
-        let clock = || Arc::new(SystemClock);
+        let metadata = self.metadata().await?;
+        let gate = self.gate(&metadata);
+        let served_metadata = self.served(Some(&gate), |routes| metadata.mount(routes));
+        let storage = self.storage(&served_metadata).await?;
+        let served_storage = self.served(Some(&gate), |routes| storage.mount(routes));
+        let jobs = self.jobs(&served_metadata, &served_storage).await?;
+        let served_jobs = self.served(Some(&gate), |routes| jobs.mount(routes));
+        let pipeline = self.pipeline(&served_metadata, &served_storage).await?;
+        self.start_worker(&served_jobs, &served_metadata, &served_storage);
+
         let mut all = RoutesBuilder::default();
         let reporter = server::common(&mut all)?;
-
-        let metadata = granary_metadata::Options {
-            database: self.database()?,
-            layout: self.objects.layout.clone(),
-            clock: clock(),
-            issuer: self.issuer.clone(),
-            creates_tokens: self.settings.oidc.is_empty(),
-            audit_kept: self.settings.audit_kept,
-        }
-        .build(self.tasks)
-        .await?;
         metadata.mount(&mut all);
-        // Metadata says who may do what, also to the check in front of itself, and records its own calls.
-        let unchecked = self.served(None, |routes| metadata.mount(routes));
-        let directory = Directory::new(self.link(&unchecked, "service:directory", Role::Service));
-        let way = self.link(&unchecked, "service:ledger", Role::Service);
-        let options = ledger::Options {
-            clock: clock(),
-            trusted_hops: self.settings.trusted_hops,
-        };
-        let ledger = Ledger::start(self.recording, &way, options);
-        let gate = Some((&directory, &ledger));
-        let metadata_served = self.served(gate, |routes| metadata.mount(routes));
-
-        let storage = granary_storage::Options {
-            database: self.database()?,
-            objects: self.objects.clone(),
-            clock: clock(),
-            write_expiry: WRITE_EXPIRY,
-            read_expiry: READ_EXPIRY,
-        }
-        .build(
-            self.tasks,
-            self.link(&metadata_served, "service:storage", Role::Service),
-        )
-        .await?;
         storage.mount(&mut all);
-        let storage_served = self.served(gate, |routes| storage.mount(routes));
-
-        let jobs = granary_job::Options {
-            database: self.database()?,
-            clock: clock(),
-            lease: LEASE,
-        }
-        .build(
-            self.tasks,
-            self.link(&metadata_served, "service:job", Role::Service),
-            self.link(&storage_served, "service:job", Role::Service),
-        )
-        .await?;
         jobs.mount(&mut all);
-        let jobs_served = self.served(gate, |routes| jobs.mount(routes));
-
-        let pipeline = granary_pipeline::Options {
-            database: self.database()?,
-            objects: ObjectReader::new(self.objects.clone())?,
-            clock: clock(),
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
-        }
-        .build(
-            self.tasks,
-            self.link(&metadata_served, "service:pipeline", Role::Service),
-            self.link(&storage_served, "service:pipeline", Role::Service),
-        )
-        .await?;
         pipeline.mount(&mut all);
-
-        self.start_worker(&jobs_served, &metadata_served, &storage_served);
         let ready = health::Services {
             metadata,
             storage,
@@ -214,8 +169,73 @@ impl Composition<'_> {
             pipeline,
         };
         health::follow(self.tasks, reporter, move || ready.clone().check());
-        let auth = AuthLayer::outside(self.outside.clone(), directory).recorded(ledger.clone());
-        Ok((all.routes(), auth, ledger))
+        let auth = AuthLayer::outside(self.outside.clone(), gate.directory);
+        Ok((
+            all.routes(),
+            auth.recorded(gate.ledger.clone()),
+            gate.ledger,
+        ))
+    }
+
+    async fn metadata(&self) -> Result<Metadata> {
+        let options = granary_metadata::Options {
+            database: self.database()?,
+            layout: self.objects.layout.clone(),
+            clock: Arc::new(SystemClock),
+            issuer: self.issuer.clone(),
+            creates_tokens: self.settings.oidc.is_empty(),
+            audit_kept: self.settings.audit_kept,
+        };
+        options.build(self.tasks).await
+    }
+
+    /// Metadata says who may do what, also to the check in front of itself, and records its own calls.
+    fn gate(&self, metadata: &Metadata) -> Gate {
+        let unchecked = self.served(None, |routes| metadata.mount(routes));
+        let options = ledger::Options {
+            clock: Arc::new(SystemClock),
+            trusted_hops: self.settings.trusted_hops,
+        };
+        let way = self.link(&unchecked, "service:ledger", Role::Service);
+        Gate {
+            directory: Directory::new(self.link(&unchecked, "service:directory", Role::Service)),
+            ledger: Ledger::start(self.recording, &way, options),
+        }
+    }
+
+    async fn storage(&self, metadata: &Served) -> Result<Storage> {
+        let options = granary_storage::Options {
+            database: self.database()?,
+            objects: self.objects.clone(),
+            clock: Arc::new(SystemClock),
+            write_expiry: WRITE_EXPIRY,
+            read_expiry: READ_EXPIRY,
+        };
+        let metadata = self.link(metadata, "service:storage", Role::Service);
+        options.build(self.tasks, metadata).await
+    }
+
+    async fn jobs(&self, metadata: &Served, storage: &Served) -> Result<Jobs> {
+        let options = granary_job::Options {
+            database: self.database()?,
+            clock: Arc::new(SystemClock),
+            lease: LEASE,
+        };
+        let link = |served| self.link(served, "service:job", Role::Service);
+        let (metadata, storage) = (link(metadata), link(storage));
+        options.build(self.tasks, metadata, storage).await
+    }
+
+    async fn pipeline(&self, metadata: &Served, storage: &Served) -> Result<Pipeline> {
+        let options = granary_pipeline::Options {
+            database: self.database()?,
+            objects: ObjectReader::new(self.objects.clone())?,
+            clock: Arc::new(SystemClock),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let link = |served| self.link(served, "service:pipeline", Role::Service);
+        let (metadata, storage) = (link(metadata), link(storage));
+        options.build(self.tasks, metadata, storage).await
     }
 
     fn database(&self) -> Result<DatabaseUrl> {
@@ -226,17 +246,13 @@ impl Composition<'_> {
     }
 
     /// Services for calls from within.
-    fn served(
-        &self,
-        gate: Option<(&Directory, &Ledger)>,
-        mount: impl FnOnce(&mut RoutesBuilder),
-    ) -> Served {
+    fn served(&self, gate: Option<&Gate>, mount: impl FnOnce(&mut RoutesBuilder)) -> Served {
         let mut routes = RoutesBuilder::default();
         mount(&mut routes);
-        let directory = gate.map(|(directory, _)| directory.clone());
+        let directory = gate.map(|gate| gate.directory.clone());
         let auth = AuthLayer::inside(self.inside.clone(), directory);
         let auth = match gate {
-            Some((_, ledger)) => auth.recorded(ledger.clone()),
+            Some(gate) => auth.recorded(gate.ledger.clone()),
             None => auth,
         };
         server::protect(routes.routes(), &auth)

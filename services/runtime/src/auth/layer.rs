@@ -17,7 +17,7 @@ use tower::{Layer, Service};
 use super::{
     Caller, Directory, Principal, REFUSED, Role, Verifier,
     behalf::{self, ON_BEHALF_OF},
-    message,
+    message::{self, Origin},
     observe::{Watch, path_like},
     roles::{Rule, rule},
     watched,
@@ -189,7 +189,7 @@ impl AuthLayer {
         };
         let on_behalf_of = self.on_behalf_of(&principal, request.headers())?;
         watch.on_behalf_of(on_behalf_of.as_ref());
-        let (project, mut request) = named(rule, request, watch).await?;
+        let (project, mut request) = named(rule, request, self.origin(), watch).await?;
         let home = || principal.home().map(Arc::from);
         let place = project.clone().or_else(home);
         let role = self.role(&principal, place.as_deref()).await?;
@@ -221,6 +221,14 @@ impl AuthLayer {
             lasting,
             waiting,
         })
+    }
+
+    fn origin(&self) -> Origin {
+        if self.inside {
+            Origin::Inside
+        } else {
+            Origin::Outside
+        }
     }
 
     async fn verify(&self, headers: &HeaderMap, path: &str) -> Result<Principal, Error> {
@@ -290,13 +298,14 @@ impl AuthLayer {
 async fn named(
     rule: &Rule,
     request: Request<Body>,
+    origin: Origin,
     watch: &mut Watch,
 ) -> Result<(Option<Arc<str>>, Request<Body>), Error> {
     let Some(field) = &rule.names else {
         return Ok((None, request));
     };
     let (head, body) = request.into_parts();
-    let (message, body) = message::first(body).await?;
+    let (message, body) = message::first(body, origin).await?;
     let resource = field.resource(&message)?;
     watch.resource(&field.named(resource));
     let project = rule.is_of_project().then(|| field.project(resource));

@@ -21,13 +21,22 @@ const HEAD: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Messages up to this size are read at once, in bytes; of larger ones only as many at the same time as the budget holds.
 const SMALL: usize = 64 * 1024;
-/// What large messages of callers who are not let in yet take at most, in bytes.
+/// What large messages from outside, whose callers are not let in yet, take at most, in bytes.
 const BUDGET: usize = 64 * 1024 * 1024;
-static LARGE: Semaphore = Semaphore::const_new(BUDGET);
+static OUTSIDE: Semaphore = Semaphore::const_new(BUDGET);
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// One of Granary's services, which waits for nobody outside.
+    Inside,
+    /// Anybody with a token.
+    Outside,
+}
 
 /// The encoded first message, and a body that begins with it again.
-pub(super) async fn first(body: Body) -> Result<(Bytes, Body)> {
-    tokio::time::timeout(PATIENCE, read(body))
+pub(super) async fn first(body: Body, origin: Origin) -> Result<(Bytes, Body)> {
+    tokio::time::timeout(PATIENCE, read(body, origin))
         .await
         .unwrap_or_else(|_| {
             Err(Error::DeadlineExceeded {
@@ -36,14 +45,16 @@ pub(super) async fn first(body: Body) -> Result<(Bytes, Body)> {
         })
 }
 
-async fn read(mut body: Body) -> Result<(Bytes, Body)> {
+async fn read(mut body: Body, origin: Origin) -> Result<(Bytes, Body)> {
     let mut read = body_frame(&mut body).await?;
     while read.len() < HEAD {
         read = [read, body_frame(&mut body).await?].concat().into();
     }
     let length = wanted(&read)?;
     let _room = match u32::try_from(length) {
-        Ok(length) if length as usize > SMALL => LARGE.acquire_many(length).await.ok(),
+        Ok(size) if origin == Origin::Outside && length > SMALL => {
+            OUTSIDE.acquire_many(size).await.ok()
+        }
         _ => None,
     };
     if read.len() < wanted(&read)? {
@@ -136,7 +147,7 @@ impl http_body::Body for Begun {
 
 #[cfg(test)]
 mod tests {
-    use futures::stream;
+    use futures::{StreamExt as _, stream};
     use http_body_util::StreamBody;
 
     use super::*;
@@ -151,9 +162,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_in_pieces_is_read_whole_and_comes_again() {
-        let (message, body) = first(body(&[&[0, 0], &[0, 0, 3, b'a'], b"bc", b"more"]))
-            .await
-            .unwrap();
+        let (message, body) = first(
+            body(&[&[0, 0], &[0, 0, 3, b'a'], b"bc", b"more"]),
+            Origin::Outside,
+        )
+        .await
+        .unwrap();
         assert_eq!(&message[..], b"abc");
         let again = body.collect().await.unwrap().to_bytes();
         assert_eq!(&again[..], b"\0\0\0\0\x03abcmore");
@@ -162,7 +176,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_message_is_refused() {
         let refused = |chunks: &'static [&'static [u8]]| async move {
-            first(body(chunks)).await.map(drop).unwrap_err()
+            first(body(chunks), Origin::Outside)
+                .await
+                .map(drop)
+                .unwrap_err()
         };
         assert!(matches!(
             refused(&[b"\0\0\0\0\x03ab"]).await,
@@ -177,5 +194,34 @@ mod tests {
             refused(&[b"\0\xff\0\0\0"]).await,
             Error::Exhausted { .. }
         ));
+    }
+
+    /// The head of a message of 8 MiB whose rest never comes.
+    fn half() -> Body {
+        let head = Frame::data(Bytes::from_static(b"\0\0\x80\0\0half"));
+        let frames = stream::iter([Ok::<_, Status>(head)]).chain(stream::pending());
+        Body::new(StreamBody::new(frames))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_messages_from_outside_hold_up_large_ones_from_there_and_nothing_else() {
+        let mut halves: Vec<_> = (0..BUDGET / MAX_MESSAGE_BYTES)
+            .map(|_| Box::pin(first(half(), Origin::Outside)))
+            .collect();
+        for half in &mut halves {
+            assert!(futures::poll!(half).is_pending());
+        }
+        let mut large = vec![0, 0, 1, 0, 1];
+        large.resize(HEAD + SMALL + 1, b'a');
+        let waits = first(body(&[&large]), Origin::Outside);
+        let mut waits = std::pin::pin!(waits);
+        assert!(futures::poll!(&mut waits).is_pending());
+        first(body(&[&large]), Origin::Inside).await.unwrap();
+        first(body(&[b"\0\0\0\0\x01a"]), Origin::Outside)
+            .await
+            .unwrap();
+        for half in halves {
+            assert!(matches!(half.await, Err(Error::DeadlineExceeded { .. })));
+        }
     }
 }

@@ -34,7 +34,7 @@ const MAX_REQUEST_ID: usize = 64;
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was carried out.
+    /// It was carried out, or may have been: its caller went away before the answer.
     Allowed,
     /// The caller is nobody known, or may not do this.
     Denied,

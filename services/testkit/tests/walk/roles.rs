@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use granary_proto::prost_reflect::{DescriptorPool, MethodDescriptor};
+use granary_proto::prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use granary_runtime::auth::{Role, rule};
 use tonic::Code;
 
@@ -111,81 +111,69 @@ fn the_table_gives_each_role_what_it_should_have_and_no_more() {
     }
 }
 
+/// Without a token, and with that of a service, nobody is anybody out here.
+async fn refuses_nobody(world: &World, method: &MethodDescriptor, message: &DynamicMessage) {
+    let service = world.token("service:storage", Some(Role::Service));
+    for token in [None, Some(service.as_str())] {
+        let refused = world.call(method, message, token).await.unwrap_err();
+        let case = format!("{} as nobody or a service: {refused:?}", path(method));
+        assert_eq!(refused.code(), Code::Unauthenticated, "{case}");
+    }
+}
+
+/// What a caller is told is what they should be told.
+async fn answers(
+    world: &World,
+    method: &MethodDescriptor,
+    message: &DynamicMessage,
+    caller: &Caller,
+) {
+    let answer = world.call(method, message, Some(&caller.token)).await;
+    let case = format!("{} as {}: {answer:?}", path(method), caller.who);
+    match (expected(method, caller), answer) {
+        (Some(code), Err(status)) => assert_eq!(status.code(), code, "{case}"),
+        (Some(_), Ok(())) => panic!("{case}"),
+        (None, Ok(())) => {}
+        (None, Err(status)) => {
+            let shut = [
+                Code::Unauthenticated,
+                Code::PermissionDenied,
+                Code::Unimplemented,
+                Code::Internal,
+            ];
+            assert!(!shut.contains(&status.code()), "{case}");
+            let hidden = format!("projects/{PROJECT} not found");
+            assert_ne!(status.message(), hidden, "{case}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_rpc_knows_every_role_strangers_and_those_without_a_token() {
-    let walk = World::start().await;
-    let callers = walk.callers().await;
-    let methods = walk.methods().await;
-    let served: usize = walk
-        .pool
-        .services()
-        .filter(|s| s.full_name().starts_with("granary."))
-        .map(|s| s.methods().count())
-        .sum();
+    let world = World::start().await;
+    let callers = world.callers().await;
+    let methods = world.methods().await;
+    let services = world.pool.services();
+    let granary = services.filter(|s| s.full_name().starts_with("granary."));
+    let served: usize = granary.map(|service| service.methods().count()).sum();
     assert_eq!(methods.len(), served, "reflection tells them all");
     let mut cases = 0;
     for method in &methods {
-        let message = named(
-            &method.input(),
-            &format!("projects/{PROJECT}"),
-            &format!("projects/{PROJECT}/nothing/x"),
-        );
+        let parent = format!("projects/{PROJECT}");
+        let message = named(&method.input(), &parent, &format!("{parent}/nothing/x"));
+        refuses_nobody(&world, method, &message).await;
         if OPEN.contains(&path(method).as_str()) {
-            let status = walk.call(method, &message, None).await.unwrap_err();
-            assert_ne!(status.code(), Code::Ok);
             continue;
         }
-        let refused = walk.call(method, &message, None).await.unwrap_err();
-        assert_eq!(
-            refused.code(),
-            Code::Unauthenticated,
-            "{} without a token",
-            path(method)
-        );
-        let service = walk.token("service:storage", Some(Role::Service));
-        let refused = walk
-            .call(method, &message, Some(&service))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            refused.code(),
-            Code::Unauthenticated,
-            "{} as a service from outside",
-            path(method)
-        );
-        cases += 2;
         for caller in &callers {
-            let answer = walk.call(method, &message, Some(&caller.token)).await;
-            let case = format!("{} as {}: {answer:?}", path(method), caller.who);
-            match (expected(method, caller), answer) {
-                (Some(code), Err(status)) => assert_eq!(status.code(), code, "{case}"),
-                (Some(_), Ok(())) => panic!("{case}"),
-                (None, Ok(())) => {}
-                (None, Err(status)) => {
-                    let shut = [
-                        Code::Unauthenticated,
-                        Code::PermissionDenied,
-                        Code::Unimplemented,
-                        Code::Internal,
-                    ];
-                    assert!(!shut.contains(&status.code()), "{case}");
-                    assert_ne!(
-                        status.message(),
-                        format!("projects/{PROJECT} not found"),
-                        "{case}"
-                    );
-                }
-            }
-            cases += 1;
+            answers(&world, method, &message, caller).await;
         }
+        cases += 2 + callers.len();
     }
     // Not through print!, which the test runner keeps to itself.
-    writeln!(
-        std::io::stdout(),
-        "walk: {cases} cases, {} RPCs with every role",
-        methods.len()
-    )
-    .unwrap();
+    let mut out = std::io::stdout();
+    let rpcs = methods.len();
+    writeln!(out, "walk: {cases} cases, {rpcs} RPCs with every role").unwrap();
 }
 
 #[test]

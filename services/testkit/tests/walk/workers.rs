@@ -56,15 +56,11 @@ pub(crate) async fn queue(world: &World, projects: &[&str]) {
     }
 }
 
-#[tokio::test]
-async fn a_key_of_a_project_works_for_its_jobs_and_sees_no_others() {
-    let world = World::start().await;
-    world.project("theirs").await;
-    queue(&world, &["theirs", PROJECT]).await;
+/// A worker `truck` with a new key of the project.
+async fn truck(world: &World) -> Link {
     let token = TokenSource::fixed(&world.key(ProjectRole::Worker).await).unwrap();
     let endpoint = Endpoint::from_shared(world.node.endpoint()).unwrap();
     let key = Link::remote(endpoint.connect().await.unwrap(), token);
-    let mut workers = WorkerServiceClient::new(key.clone());
     let worker = Worker {
         name: "workers/truck".into(),
         resources: Some(MUCH),
@@ -73,24 +69,35 @@ async fn a_key_of_a_project_works_for_its_jobs_and_sees_no_others() {
     let request = RegisterWorkerRequest {
         worker: Some(worker),
     };
+    let mut workers = WorkerServiceClient::new(key.clone());
     workers.register_worker(request).await.unwrap();
+    key
+}
+
+#[tokio::test]
+async fn a_key_of_a_project_gets_its_jobs_and_no_others() {
+    let world = World::start().await;
+    world.project("theirs").await;
+    queue(&world, &["theirs", PROJECT]).await;
+    let mut workers = WorkerServiceClient::new(truck(&world).await);
     let acquire = AcquireJobsRequest {
         name: "workers/truck".into(),
         max_jobs: 10,
         free: Some(MUCH),
         wait: None,
     };
-    let leases = workers
-        .acquire_jobs(acquire)
-        .await
-        .unwrap()
-        .into_inner()
-        .leases;
-    let names: Vec<_> = leases
-        .into_iter()
-        .map(|lease| lease.job.unwrap().name)
-        .collect();
+    let answer = workers.acquire_jobs(acquire).await.unwrap().into_inner();
+    let leases = answer.leases.into_iter();
+    let names: Vec<_> = leases.map(|lease| lease.job.unwrap().name).collect();
     assert_eq!(names, [format!("projects/{PROJECT}/jobs/j")]);
+}
+
+#[tokio::test]
+async fn for_a_key_jobs_of_other_projects_are_not_there() {
+    let world = World::start().await;
+    world.project("theirs").await;
+    queue(&world, &["theirs"]).await;
+    let key = truck(&world).await;
     let of_others = ["projects/theirs/jobs/j", "projects/theirs/jobs/nothing"];
     let report = |job: &str| JobReport {
         job: job.to_owned(),
@@ -102,21 +109,14 @@ async fn a_key_of_a_project_works_for_its_jobs_and_sees_no_others() {
         name: "workers/truck".into(),
         reports: of_others.map(report).to_vec(),
     };
-    let results = workers
-        .batch_report_jobs(request)
-        .await
-        .unwrap()
-        .into_inner()
-        .results;
-    for (result, job) in results.into_iter().zip(of_others) {
+    let mut workers = WorkerServiceClient::new(key.clone());
+    let answer = workers.batch_report_jobs(request).await.unwrap();
+    for (result, job) in answer.into_inner().results.into_iter().zip(of_others) {
         let error = result.error.unwrap();
         assert_eq!(error.code, i32::from(Code::NotFound));
         assert_eq!(error.message, format!("{job:?} not found"));
     }
-    let (mut jobs, name) = (
-        JobServiceClient::new(key),
-        "projects/theirs/jobs/j".to_owned(),
-    );
+    let (mut jobs, name) = (JobServiceClient::new(key), of_others[0].to_owned());
     let get = jobs.get_job(GetJobRequest { name: name.clone() }).await;
     assert_eq!(get.unwrap_err().code(), Code::NotFound);
     let request = WatchJobRequest { name: name.clone() };
@@ -134,20 +134,6 @@ async fn a_key_of_a_project_works_for_its_jobs_and_sees_no_others() {
 async fn a_new_key_takes_over_the_workers_of_the_one_before() {
     let world = World::start().await;
     for _ in 0..2 {
-        let token = TokenSource::fixed(&world.key(ProjectRole::Worker).await).unwrap();
-        let endpoint = Endpoint::from_shared(world.node.endpoint()).unwrap();
-        let key = Link::remote(endpoint.connect().await.unwrap(), token);
-        let worker = Worker {
-            name: "workers/truck".into(),
-            resources: Some(MUCH),
-            heartbeat_time: None,
-        };
-        let request = RegisterWorkerRequest {
-            worker: Some(worker),
-        };
-        WorkerServiceClient::new(key)
-            .register_worker(request)
-            .await
-            .unwrap();
+        truck(&world).await;
     }
 }
