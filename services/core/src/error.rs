@@ -86,6 +86,8 @@ pub enum Error {
         reason: String,
         /// When it is worth trying again, if it is.
         retry_after: Option<Duration>,
+        /// The project whose quota it is, such as `projects/p`; none if it is another limit.
+        quota_of: Option<String>,
     },
     /// Something that is needed does not answer now.
     #[error("{reason}")]
@@ -331,6 +333,7 @@ mod tests {
         let exhausted = |seconds| Error::Exhausted {
             reason: "full".into(),
             retry_after: Some(Duration::from_secs(seconds)),
+            quota_of: None,
         };
         assert!(exhausted(1).is_transient() && !exhausted(3600).is_transient());
     }

@@ -36,7 +36,7 @@ const SECOND: i64 = 1_000_000;
 pub(crate) struct Usage {
     /// Limits as this process last learned them. Another one may have written others since.
     known: Mutex<HashMap<String, Limits>>,
-    /// Whether any project has limits.
+    /// Whether a project was seen to have limits.
     pub limited: AtomicBool,
     /// The day on which it was last looked.
     day: AtomicI64,
@@ -102,6 +102,12 @@ async fn note(core: &Core, learned: &[(&str, Option<Limits>, Limits)]) -> Result
         db::commit(tx).await?;
     }
     let mut changed = false;
+    if learned
+        .iter()
+        .any(|(_, _, limits)| *limits != Limits::default())
+    {
+        core.usage.limited.store(true, Ordering::Relaxed);
+    }
     let mut known = core.usage.known.lock();
     for (project, _, limits) in learned {
         changed |= known.insert((*project).to_owned(), *limits) != Some(*limits);
@@ -177,11 +183,11 @@ pub(crate) async fn watch(core: &Core, metadata: &Metadata) {
 /// Why a job that waits may not start, although a worker may be free; nothing if it may.
 pub(crate) async fn wait_reason(core: &Core, project: &str) -> Result<String> {
     let db = core.db.reader();
-    let Some(limits) = store::limited(db).await?.remove(project) else {
+    let projects = BTreeSet::from([project]);
+    let Some(limits) = store::limited(db, &projects).await?.remove(project) else {
         return Ok(String::new());
     };
     let now = core.now();
-    let projects = BTreeSet::from([project]);
     let running = store::running(db, &projects, now).await?;
     let running = running.get(project).copied().unwrap_or_default();
     let today = Day::of(from_micros(now)).number();
@@ -190,12 +196,12 @@ pub(crate) async fn wait_reason(core: &Core, project: &str) -> Result<String> {
     Ok(match limits {
         Limits { seconds, .. } if seconds > 0 && taken >= seconds => {
             format!(
-                "the jobs of its project took {taken} of {seconds} seconds today (max_daily_job_seconds): it can start after 00:00 UTC"
+                "the jobs of its project took {taken} of {seconds} seconds today (max_daily_job_seconds): it can start after 00:00 UTC, or when an administrator allows more with `granary project quota set {project} --max-daily-job-seconds N`"
             )
         }
         Limits { concurrent, .. } if concurrent > 0 && running.jobs >= concurrent => {
             format!(
-                "{} of {concurrent} jobs of its project run (max_concurrent_jobs)",
+                "{} of {concurrent} jobs of its project run (max_concurrent_jobs): it can start when one ends, or when an administrator allows more with `granary project quota set {project} --max-concurrent-jobs N`",
                 running.jobs
             )
         }

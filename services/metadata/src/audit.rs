@@ -99,11 +99,13 @@ mod tests {
             id: format!("e{n}"),
             time: 1,
             project: String::new(),
+            home: String::new(),
             subject: "ada".into(),
             issuer: String::new(),
             on_behalf_of: String::new(),
             method: "m".into(),
             resource: String::new(),
+            items: 0,
             verdict: 1,
             code: 0,
             latency: 0,
@@ -126,6 +128,7 @@ mod tests {
             clock: Arc::new(SystemClock),
             issuer: Issuer::ephemeral().unwrap(),
             creates_tokens: false,
+            issuers: Vec::new(),
             audit_kept: Duration::from_secs(1),
         };
         let context = options.build(&tasks).await.unwrap().context;

@@ -85,6 +85,7 @@ async fn create_in(unit: &Unit, new: NewMember) -> Result<Result<Member>> {
         return Ok(Err(Error::Exhausted {
             reason: format!("{} has {MOST} members: remove some first", new.project),
             retry_after: None,
+            quota_of: None,
         }));
     }
     let member = add(unit, new.project, new.role, new.who, new.email).await?;

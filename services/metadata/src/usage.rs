@@ -28,6 +28,8 @@ pub(crate) const MAX_DAYS: i64 = 366;
 /// service is back, however long that takes.
 const REQUESTS_KNOWN: Duration = Duration::from_secs(2 * 24 * 3600);
 const JOBS_KNOWN: Duration = Duration::from_secs(400 * 24 * 3600);
+/// When it is worth trying again in a project that is full: no sooner than somebody may have allowed more.
+const WHEN_ALLOWED: Duration = Duration::from_secs(3600);
 
 /// A project's account, and what it used today.
 #[derive(Clone, Debug)]
@@ -222,8 +224,9 @@ impl Holdings {
             let left = shown(limits.bytes.saturating_sub(account.bytes));
             return Err(full(
                 project,
-                "max_bytes",
+                ("max_bytes", "--max-bytes SIZE"),
                 &shown(limits.bytes),
+                &shown(account.bytes),
                 &left,
                 &shown(new.bytes),
             ));
@@ -236,8 +239,9 @@ impl Holdings {
             let left = shown(limits.objects.saturating_sub(account.objects));
             return Err(full(
                 project,
-                "max_objects",
+                ("max_objects", "--max-objects N"),
                 &shown(limits.objects),
+                &shown(account.objects),
                 &left,
                 &shown(new.assets),
             ));
@@ -258,13 +262,20 @@ impl Holdings {
     }
 }
 
-/// Waiting does not help, so it does not say how long to wait.
-fn full(project: &str, which: &str, limit: &str, left: &str, new: &str) -> Error {
+fn full(
+    project: &str,
+    (which, flag): (&str, &str),
+    limit: &str,
+    used: &str,
+    left: &str,
+    new: &str,
+) -> Error {
     Error::Exhausted {
         reason: format!(
-            "the project {project} may hold {limit} ({which}): {left} are left and this would add {new}; have an administrator allow more with `granary project quota set`"
+            "the project {project} may hold {limit} ({which}): {used} are used, {left} are left and this would add {new}; have an administrator allow more with `granary project quota set {project} {flag}`"
         ),
-        retry_after: None,
+        retry_after: Some(WHEN_ALLOWED),
+        quota_of: Some(format!("projects/{project}")),
     }
 }
 
@@ -327,12 +338,6 @@ mod tests {
         holdings.add("p", assets(0, -5)).unwrap();
         assert!(holdings.add("p", assets(0, 1)).is_err());
         let error = holdings.add("p", assets(1, 0)).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::Exhausted {
-                retry_after: None,
-                ..
-            }
-        ));
+        assert!(!error.is_transient(), "nobody waits for that: {error}");
     }
 }

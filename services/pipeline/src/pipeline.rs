@@ -146,6 +146,7 @@ fn check_flows(flows: &[Flow], definition: &Definition) -> Result<()> {
                 "a project has at most {MAX_PIPELINES} pipelines: change one that is there"
             ),
             retry_after: None,
+            quota_of: None,
         });
     }
     let edges: Vec<(String, String)> = others

@@ -51,9 +51,16 @@ fn described(error: Error) -> (Code, ErrorDetails) {
         }
         Error::Unauthenticated { .. } => Code::Unauthenticated,
         Error::Denied { .. } => Code::PermissionDenied,
-        Error::Exhausted { retry_after, .. } => {
+        Error::Exhausted {
+            retry_after,
+            quota_of,
+            reason,
+        } => {
             if retry_after.is_some() {
                 details.set_retry_info(retry_after);
+            }
+            if let Some(project) = quota_of {
+                details.add_quota_failure_violation(project, reason);
             }
             Code::ResourceExhausted
         }
@@ -103,6 +110,10 @@ pub fn from_status(status: Status) -> Error {
                 .retry_info()
                 .and_then(|r| r.retry_delay)
                 .or_else(|| retry_after(&status)),
+            quota_of: details
+                .quota_failure()
+                .and_then(|failure| failure.violations.first())
+                .map(|violation| violation.subject.clone()),
         },
         Code::Unavailable => Error::Unavailable {
             reason: message,
@@ -208,6 +219,7 @@ mod tests {
             Error::Exhausted {
                 reason: "queue full".into(),
                 retry_after: Some(Duration::from_secs(2)),
+                quota_of: None,
             },
         ] {
             assert_eq!(
@@ -229,6 +241,23 @@ mod tests {
             details.bad_request().unwrap().field_violations[0].field,
             "page_size"
         );
+    }
+
+    #[test]
+    fn a_quota_is_told_with_its_project_and_survives_the_services_in_between() {
+        let full = Error::Exhausted {
+            reason: "projects/p: 9 of 9 assets".into(),
+            retry_after: Some(Duration::from_secs(3600)),
+            quota_of: Some("projects/p".into()),
+        };
+        let status = to_status(from_item(to_item(from_status(to_status(full)))));
+        let details = status.get_error_details();
+        let violations = &details.quota_failure().unwrap().violations;
+        assert_eq!(violations.len(), 1);
+        assert_eq!(violations[0].subject, "projects/p");
+        assert_eq!(violations[0].description, status.message());
+        let retry = details.retry_info().unwrap().retry_delay;
+        assert_eq!(retry, Some(Duration::from_secs(3600)));
     }
 
     #[test]

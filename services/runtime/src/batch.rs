@@ -107,6 +107,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
                 mpsc::error::TrySendError::Full(_) => Error::Exhausted {
                     reason: format!("too many calls wait ({}): try again later", self.name),
                     retry_after: Some(std::time::Duration::from_secs(1)),
+                    quota_of: None,
                 },
                 mpsc::error::TrySendError::Closed(_) => stopped(self.name),
             })?;
@@ -120,7 +121,13 @@ async fn end<O>(
     begun: thread::Result<impl Future<Output = Result<Vec<Result<O>>>>>,
 ) -> Result<Vec<Result<O>>> {
     let done = match begun {
-        Ok(work) => AssertUnwindSafe(work).catch_unwind().await,
+        Ok(work) => {
+            let work = AssertUnwindSafe(work).catch_unwind();
+            match tokio::time::timeout(PATIENCE, work).await {
+                Ok(done) => done,
+                Err(_) => return Err(slow(name)),
+            }
+        }
         Err(panic) => Err(panic),
     };
     done.unwrap_or_else(|_| Err(panicked(name)))

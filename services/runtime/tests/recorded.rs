@@ -41,6 +41,8 @@ use tokio::sync::Notify;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer as _, ServiceExt as _, util::BoxCloneSyncService};
 
+#[path = "recorded/made.rs"]
+mod made;
 #[path = "recorded/pressed.rs"]
 mod pressed;
 

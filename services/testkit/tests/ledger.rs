@@ -119,6 +119,14 @@ async fn what_people_do_is_recorded_with_what_services_do_for_them_and_no_secret
                 "{what}"
             );
         }
+        let about = |what| (find(what).resource.as_str(), find(what).item_count);
+        let (parent, asset) = (
+            session.parent().to_string(),
+            session.asset("a.txt").to_string(),
+        );
+        assert_eq!(about("CreateSession"), (&*session.to_string(), 0));
+        assert_eq!(about("BatchCreateDownloads"), (&*asset, 0));
+        assert_eq!(about("BatchCompleteUploads"), (&*parent, 2));
         let registered = find("BatchCreateAssets");
         assert_eq!(registered.subject, "service:storage");
         assert_eq!(registered.on_behalf_of, find("CreateDataset").subject);

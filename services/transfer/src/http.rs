@@ -86,6 +86,7 @@ fn meaning(status: StatusCode, failure: &Failure) -> Outcome {
         | (StatusCode::INSUFFICIENT_STORAGE, _) => Outcome::Refused(Error::Exhausted {
             reason: "the object store is full: make room, then try again".into(),
             retry_after: None,
+            quota_of: None,
         }),
         (_, "ExpiredToken" | "RequestTimeTooSkewed") => Outcome::Unsigned(text),
         (_, "ConditionalRequestConflict" | "OperationAborted" | "RequestTimeout") => {

@@ -13,6 +13,7 @@ pub(crate) fn failed(path: &Path, doing: &str, error: &io::Error) -> Error {
                 path.display()
             ),
             retry_after: None,
+            quota_of: None,
         },
         _ => Error::precondition(path.display(), format!("cannot {doing}: {error}")),
     }

@@ -124,6 +124,10 @@ fn row(entry: &AuditEntry) -> [String; 7] {
         Code::Ok => verdict,
         code => format!("{verdict} ({code:?})"),
     };
+    let resource = match entry.item_count {
+        0 => entry.resource.clone(),
+        count => format!("{} ({count} of it)", entry.resource),
+    };
     let took = entry
         .latency
         .and_then(|latency| convert::duration("latency", latency).ok());
@@ -136,7 +140,7 @@ fn row(entry: &AuditEntry) -> [String; 7] {
             .next()
             .unwrap_or_default()
             .to_owned(),
-        entry.resource.clone(),
+        resource,
         verdict,
         took.map(|took| format!("{:.1}ms", took.as_secs_f64() * 1000.0))
             .unwrap_or_default(),
@@ -173,6 +177,12 @@ mod tests {
             "10.0.0.1",
         ];
         assert_eq!(rest, expected);
+        let several = AuditEntry {
+            resource: "projects/p".into(),
+            item_count: 3,
+            ..AuditEntry::default()
+        };
+        assert_eq!(row(&several)[3], "projects/p (3 of it)");
         assert_eq!(row(&AuditEntry::default())[1], "nobody known");
     }
 

@@ -45,7 +45,7 @@ pub(crate) struct Limits {
     /// Calls a day (UTC); 0 is no limit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     max_daily_requests: Option<i64>,
-    /// Seconds that jobs run a day (UTC), all together; 0 is no limit
+    /// Seconds that jobs run a day (UTC), all together; what runs goes on to its end; 0 is no limit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     max_daily_job_seconds: Option<i64>,
     /// Jobs that run at the same time; 0 is no limit

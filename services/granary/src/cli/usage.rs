@@ -33,10 +33,10 @@ pub(crate) struct Usage {
 }
 
 const HEADERS: [&str; 7] = [
-    "DAY",
-    "HELD",
+    "DAY (UTC)",
+    "BYTES HELD",
     "ASSETS HELD",
-    "ADDED",
+    "BYTES ADDED",
     "ASSETS ADDED",
     "REQUESTS",
     "JOB SECONDS",
@@ -144,8 +144,9 @@ mod tests {
     }
 
     #[test]
-    fn a_table_ends_with_totals() {
+    fn a_table_says_what_it_counts_and_ends_with_totals() {
         let text = table(&usage()).render();
+        assert!(text.starts_with("DAY (UTC)   BYTES HELD"), "{text}");
         let lines: Vec<_> = text.lines().collect();
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(words(lines[1]), "2026-11-20 1.5 kB 1 1.5 kB 1 3 0");

@@ -9,7 +9,7 @@ use granary_proto::{
 };
 use granary_runtime::{batch::Batcher, db};
 use prost::Message as _;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::room::Room;
 use crate::{
@@ -48,7 +48,7 @@ pub(crate) async fn claim(core: &Core, fits: Vec<Fit>) -> Result<Vec<Result<Vec<
     let mut answers = Vec::with_capacity(fits.len());
     let mut changed = Vec::new();
     let now = core.now();
-    let mut room = Room::read(core, &tx, now).await?;
+    let mut room = Room::default();
     for fit in &fits {
         let (leases, seqs) = one(core, &tx, fit, &mut room, now).await?;
         changed.extend(seqs);
@@ -61,7 +61,7 @@ pub(crate) async fn claim(core: &Core, fits: Vec<Fit>) -> Result<Vec<Result<Vec<
 
 async fn one(
     core: &Core,
-    tx: &impl ConnectionTrait,
+    tx: &DatabaseTransaction,
     fit: &Fit,
     room: &mut Room,
     now: i64,
@@ -71,6 +71,8 @@ async fn one(
     let mut fit = fit.clone();
     loop {
         let rows = store::lock_next(tx, &fit, room.full(), now, core.lease_micros()).await?;
+        let projects = rows.iter().map(|row| row.name.project.as_str());
+        room.read(core, tx, projects, now).await?;
         let (mut taken, mut passed_over, mut answer_is_full) = (Vec::new(), false, false);
         for row in rows {
             if !room.has(&row.name.project) {
@@ -92,10 +94,11 @@ async fn one(
         }
         fit.limit -= i64::try_from(taken.len()).unwrap_or(i64::MAX);
         seqs.extend(taken);
-        // Behind those of a project that became full there may be others. Each round fills at least one project, or is the last.
         if !passed_over || answer_is_full || fit.limit <= 0 {
             return Ok((leases, seqs));
         }
+        // Behind those of a project that is full there may be others. From the second round on, each fills at least one project, or is the last.
+        room.read_waiting(core, tx, now).await?;
     }
 }
 

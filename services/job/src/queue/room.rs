@@ -18,29 +18,66 @@ use crate::{
 const CLAIMS: i64 = 0x6a6f_6263_6c61;
 const SECOND: i64 = 1_000_000;
 
-/// How many jobs of projects with limits may start.
+/// How many jobs may start, of the projects whose jobs were looked at.
 #[derive(Debug, Default)]
 pub(super) struct Room {
+    /// Those that are known, with or without limits.
+    known: BTreeSet<String>,
     left: BTreeMap<String, i64>,
     full: BTreeSet<String>,
 }
 
 impl Room {
-    /// Reads it. From here on, no other transaction starts jobs of projects with limits.
-    pub(super) async fn read(core: &Core, tx: &DatabaseTransaction, now: i64) -> Result<Self> {
-        let limited = store::limited(tx).await?;
-        core.usage
-            .limited
-            .store(!limited.is_empty(), Ordering::Relaxed);
-        if limited.is_empty() {
-            return Ok(Self::default());
+    /// Reads that of projects whose jobs are to start. If any of them has limits, from here on no other transaction starts jobs of projects
+    /// with limits.
+    pub(super) async fn read(
+        &mut self,
+        core: &Core,
+        tx: &DatabaseTransaction,
+        projects: impl IntoIterator<Item = &str>,
+        now: i64,
+    ) -> Result<()> {
+        let new: BTreeSet<_> = projects
+            .into_iter()
+            .filter(|project| !self.known.contains(*project))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
         }
+        let limited = store::limited(tx, &new).await?;
+        self.known.extend(new.into_iter().map(str::to_owned));
+        self.fill(core, tx, limited, now).await
+    }
+
+    /// Reads that of all projects with limits whose jobs wait: some of them are full, so that others may be.
+    pub(super) async fn read_waiting(
+        &mut self,
+        core: &Core,
+        tx: &DatabaseTransaction,
+        now: i64,
+    ) -> Result<()> {
+        let mut waiting = store::waiting_limited(tx).await?;
+        waiting.retain(|project, _| !self.known.contains(project));
+        self.known.extend(waiting.keys().cloned());
+        self.fill(core, tx, waiting, now).await
+    }
+
+    async fn fill(
+        &mut self,
+        core: &Core,
+        tx: &DatabaseTransaction,
+        limited: BTreeMap<String, Limits>,
+        now: i64,
+    ) -> Result<()> {
+        if limited.is_empty() {
+            return Ok(());
+        }
+        core.usage.limited.store(true, Ordering::Relaxed);
         db::serialize(tx, CLAIMS).await?;
         let projects: BTreeSet<_> = limited.keys().map(String::as_str).collect();
         let running = store::running(tx, &projects, now).await?;
         let today = Day::of(from_micros(now)).number();
         let taken = store::taken(tx, &projects, today).await?;
-        let mut room = Self::default();
         for (project, limits) in limited {
             let running = running.get(&project).copied().unwrap_or_default();
             let left = left(
@@ -49,12 +86,12 @@ impl Room {
                 taken.get(&project).copied().unwrap_or_default(),
             );
             if left <= 0 {
-                room.full.insert(project);
+                self.full.insert(project);
             } else {
-                room.left.insert(project, left);
+                self.left.insert(project, left);
             }
         }
-        Ok(room)
+        Ok(())
     }
 
     /// The projects of which no job may start.
@@ -122,6 +159,7 @@ mod tests {
     #[test]
     fn a_project_is_full_after_the_last_one_that_fits() {
         let mut room = Room {
+            known: BTreeSet::new(),
             left: BTreeMap::from([("p".to_owned(), 2)]),
             full: BTreeSet::from(["q".to_owned()]),
         };

@@ -64,11 +64,25 @@ pub(crate) async fn noted(db: &impl ConnectionTrait, project: &str) -> Result<Op
     Ok(sql.first(db, read).await?.map(|(_, limits)| limits))
 }
 
-/// The limits of those projects that have any.
-pub(crate) async fn limited(db: &impl ConnectionTrait) -> Result<BTreeMap<String, Limits>> {
+/// The limits of those of some projects that have any.
+pub(crate) async fn limited(
+    db: &impl ConnectionTrait,
+    projects: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Limits>> {
+    let mut sql = Sql::new(
+        db.get_database_backend(),
+        "SELECT project, concurrent, seconds FROM quotas WHERE (concurrent > 0 OR seconds > 0) AND project IN (",
+    );
+    sql.list(projects.iter().copied()).push(")");
+    Ok(sql.all(db, read).await?.into_iter().collect())
+}
+
+/// The limits of those projects that have any and whose jobs wait for a worker.
+pub(crate) async fn waiting_limited(db: &impl ConnectionTrait) -> Result<BTreeMap<String, Limits>> {
     let sql = Sql::new(
         db.get_database_backend(),
-        "SELECT project, concurrent, seconds FROM quotas WHERE concurrent > 0 OR seconds > 0",
+        "SELECT q.project, q.concurrent, q.seconds FROM quotas q WHERE (q.concurrent > 0 OR q.seconds > 0) \
+         AND EXISTS (SELECT 1 FROM jobs j WHERE j.project = q.project AND j.state = 1)",
     );
     Ok(sql.all(db, read).await?.into_iter().collect())
 }

@@ -59,7 +59,9 @@ on_both! {
         assert_eq!(leases.len(), 3);
         let waiting = world.get("projects/default/jobs/j9").await;
         assert_eq!(waiting.state(), JobState::Queued);
-        assert_eq!(waiting.wait_reason, "3 of 3 jobs of its project run (max_concurrent_jobs)");
+        let reason = waiting.wait_reason;
+        assert!(reason.starts_with("3 of 3 jobs of its project run (max_concurrent_jobs): "), "{reason}");
+        assert!(reason.contains("`granary project quota set default --max-concurrent-jobs N`"), "{reason}");
         let mut worker = world.get(&name(&leases[0])).await.attempts.pop().unwrap().worker;
         worker = worker.trim_start_matches("workers/").to_owned();
         world.finish(&worker, success(&leases[0])).await.unwrap();
@@ -95,6 +97,33 @@ on_both! {
         let leases = world.acquire("w", 4).await;
         let projects: Vec<_> = leases.iter().map(|lease| name(lease).contains("other")).collect();
         assert_eq!(projects, [false, true, true, true]);
+    }
+
+    async fn many_projects_that_run_all_they_may_do_not_hold_up_others(world: World) {
+        world.catalog().await;
+        world.register("w").await;
+        let create = async |project: String, id: &str| {
+            let name = format!("projects/{project}");
+            world.metadata.quotas.lock().entry(format!("{name}/quota")).or_insert(concurrent(1));
+            let mut one = request(Job::default());
+            (one.parent, one.job_id) = (name, id.into());
+            world.create(one).await.unwrap();
+        };
+        for n in 0..9 {
+            create(format!("p{n}"), "first").await;
+        }
+        world.jobs.tick().await.unwrap();
+        assert_eq!(world.acquire("w", 50).await.len(), 9);
+        for n in 0..9 {
+            create(format!("p{n}"), "waits").await;
+        }
+        create("free".into(), "a").await;
+        create("free".into(), "b").await;
+        world.submit("last").await;
+        world.jobs.tick().await.unwrap();
+        let names: Vec<_> = world.acquire("w", 3).await.iter().map(name).collect();
+        assert_eq!(names, ["projects/free/jobs/a", "projects/default/jobs/last"]);
+        assert!(world.acquire("w", 3).await.is_empty());
     }
 
     async fn a_raised_limit_counts_and_a_lowered_one_stops_nothing(world: World) {

@@ -196,6 +196,7 @@ async fn create_in(unit: &Unit, new: NewApiKey) -> Result<Result<(ApiKey, Secret
                 new.project
             ),
             retry_after: None,
+            quota_of: None,
         }));
     }
     // Ids have 40 bits: that one is taken is rare, that three are does not happen.

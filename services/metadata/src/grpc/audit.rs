@@ -3,7 +3,7 @@
 use granary_core::{
     Error, Result,
     clock::to_micros,
-    name::{ProjectName, quote},
+    name::{ApiKeyName, ProjectName, quote},
 };
 use granary_proto::{
     convert,
@@ -45,17 +45,20 @@ fn wire(entry: Entry) -> AuditEntry {
         latency: Some(convert::wire_duration(latency)),
         request_id: entry.request,
         remote_address: entry.address,
+        item_count: i32::try_from(entry.items).unwrap_or(i32::MAX),
     }
 }
 
-/// The project of what a call was about, or else that of the API key that made it; empty if there is none.
-fn project_of(entry: &AuditEntry) -> String {
-    let of = |text: &str| {
-        let id = text.strip_prefix("projects/")?.split('/').next()?;
-        ProjectName::new(id).ok().map(|name| name.project)
-    };
-    let key = Some(&entry.subject).filter(|subject| subject.contains("/apiKeys/"));
-    of(&entry.resource).or_else(|| of(key?)).unwrap_or_default()
+/// The project of what a call was about, and that of the API key that made it, if it is another one; empty if there is none. Calls that services
+/// make for a key do not count: what they name may not be what the key sent.
+fn places(entry: &AuditEntry) -> (String, String) {
+    let id = entry.resource.strip_prefix("projects/");
+    let id = id.and_then(|rest| rest.split('/').next());
+    let named = id.and_then(|id| ProjectName::new(id).ok());
+    let project = named.map(|name| name.project).unwrap_or_default();
+    let key = ApiKeyName::parse(&entry.subject).ok();
+    let home = key.map(|key| key.project).filter(|home| *home != project);
+    (project, home.unwrap_or_default())
 }
 
 fn parse(entry: AuditEntry) -> Result<Entry> {
@@ -82,8 +85,10 @@ fn parse(entry: AuditEntry) -> Result<Entry> {
     }
     let came = convert::time("time", &required("time", entry.time)?)?;
     let latency = convert::duration("latency", entry.latency.unwrap_or_default())?;
+    let (project, home) = places(&entry);
     Ok(Entry {
-        project: project_of(&entry),
+        project,
+        home,
         id: entry.id,
         time: to_micros(came),
         subject: entry.subject,
@@ -91,6 +96,7 @@ fn parse(entry: AuditEntry) -> Result<Entry> {
         on_behalf_of: entry.on_behalf_of,
         method: entry.method,
         resource: entry.resource,
+        items: entry.item_count.max(0).into(),
         verdict: entry.verdict.into(),
         code: entry.code.into(),
         latency: i64::try_from(latency.as_micros()).unwrap_or(i64::MAX),

@@ -41,14 +41,18 @@ const STATEMENTS: &[&str] = &[
     "CREATE INDEX usage_records_oldest ON usage_records (expires)",
     "CREATE TABLE audit_entries (
         time BIGINT NOT NULL, id {text} NOT NULL,
-        project {text} NOT NULL, subject {text} NOT NULL, issuer {text} NOT NULL, on_behalf_of {text} NOT NULL,
-        method {text} NOT NULL, resource {text} NOT NULL, verdict BIGINT NOT NULL, code BIGINT NOT NULL, latency BIGINT NOT NULL,
+        project {text} NOT NULL, home {text} NOT NULL, subject {text} NOT NULL, issuer {text} NOT NULL, on_behalf_of {text} NOT NULL,
+        method {text} NOT NULL, resource {text} NOT NULL, items BIGINT NOT NULL, verdict BIGINT NOT NULL, code BIGINT NOT NULL, latency BIGINT NOT NULL,
         request {text} NOT NULL, address {text} NOT NULL,
         PRIMARY KEY (time, id)
     ){clustered}",
     "CREATE INDEX audit_entries_project ON audit_entries (project, time, id)",
     "CREATE INDEX audit_entries_project_subject ON audit_entries (project, subject, time, id)",
     "CREATE INDEX audit_entries_subject ON audit_entries (subject, time, id)",
+    // Few calls of API keys are about no project, or about one that is not theirs.
+    "CREATE INDEX audit_entries_home ON audit_entries (home, time, id) WHERE home <> ''",
+    "CREATE INDEX audit_entries_home_subject ON audit_entries (home, subject, time, id) WHERE home <> ''",
+    "CREATE INDEX audit_entries_home_verdict ON audit_entries (home, verdict, time, id) WHERE home <> '' AND verdict > 1",
     // Few calls are refused or fail.
     "CREATE INDEX audit_entries_project_verdict ON audit_entries (project, verdict, time, id) WHERE verdict > 1",
     "CREATE INDEX audit_entries_verdict ON audit_entries (verdict, time, id) WHERE verdict > 1",

@@ -51,7 +51,7 @@ fn entry(id: &str, seconds: i64, subject: &str, resource: &str) -> AuditEntry {
     }
 }
 
-async fn store(world: &World, entries: Vec<AuditEntry>) -> Result<(), Status> {
+pub(crate) async fn store(world: &World, entries: Vec<AuditEntry>) -> Result<(), Status> {
     let request = BatchCreateAuditEntriesRequest { entries };
     services(world)
         .batch_create_audit_entries(request)

@@ -11,6 +11,7 @@
 mod access;
 mod assets;
 mod audit;
+mod bill;
 mod database;
 mod datasets;
 mod events;
@@ -19,6 +20,7 @@ mod hostile;
 mod keys;
 mod labels;
 mod members;
+mod named;
 mod owners;
 mod paging;
 mod paths;

@@ -33,14 +33,14 @@ use crate::{
 
 impl World {
     /// The service with a ledger that records its calls, as who a token stands for.
-    fn link_recorded(&self, token: TokenSource, ledger: &Ledger) -> Link {
+    pub(crate) fn link_recorded(&self, token: TokenSource, ledger: &Ledger) -> Link {
         let auth = AuthLayer::inside(self.issuer.verifier(), Some(self.directory()));
         let auth = auth.recorded(ledger.clone());
         Link::local(protect(self.routes.clone(), &auth), token)
     }
 
     /// A ledger of its own, as each process has one.
-    fn ledger(&self) -> Ledger {
+    pub(crate) fn ledger(&self) -> Ledger {
         let options = ledger::Options {
             clock: Arc::new(self.clock.clone()),
             trusted_hops: 0,
@@ -60,13 +60,13 @@ pub(crate) async fn member_token(
     token(world, subject, None)
 }
 
-fn token(world: &World, subject: &str, role: Option<Role>) -> TokenSource {
+pub(crate) fn token(world: &World, subject: &str, role: Option<Role>) -> TokenSource {
     let lifetime = Duration::from_secs(600);
     TokenSource::fixed(&world.issuer.issue(subject, role, lifetime).unwrap().0).unwrap()
 }
 
 /// The calls that entries tell of, without their services, the oldest first.
-fn calls(entries: &[AuditEntry]) -> Vec<(&str, &str, AuditVerdict, &str)> {
+pub(crate) fn calls(entries: &[AuditEntry]) -> Vec<(&str, &str, AuditVerdict, &str)> {
     let seen = entries.iter().rev().filter_map(|entry| {
         let (_, method) = entry.method.split_once('/')?;
         Some((
@@ -79,7 +79,7 @@ fn calls(entries: &[AuditEntry]) -> Vec<(&str, &str, AuditVerdict, &str)> {
     seen.collect()
 }
 
-async fn create_dataset(link: &Link, parent: &str, id: &str) -> Result<(), Status> {
+pub(crate) async fn create_dataset(link: &Link, parent: &str, id: &str) -> Result<(), Status> {
     let request = CreateDatasetRequest {
         parent: parent.into(),
         dataset_id: id.into(),
@@ -134,7 +134,12 @@ async fn changes_and_refusals_are_kept_and_reads_are_not() {
         use AuditVerdict::{Allowed, Denied, Failed};
         let kept = list(&world, of("projects/default")).await.unwrap();
         let expected = [
-            ("ada", "CreateDataset", Allowed, "projects/default"),
+            (
+                "ada",
+                "CreateDataset",
+                Allowed,
+                "projects/default/datasets/new",
+            ),
             ("vera", "CreateDataset", Denied, "projects/default"),
             ("eve", "GetDataset", Denied, DATASET),
             ("ada", "CreateDataset", Failed, "projects/default"),
@@ -169,7 +174,9 @@ async fn changes_and_refusals_are_kept_and_reads_are_not() {
 }
 
 // Calls within a millisecond of a clock that stands have no order of their own.
-fn sorted<T: Ord + Copy>(mut calls: Vec<(T, T, AuditVerdict, T)>) -> Vec<(T, T, AuditVerdict, T)> {
+pub(crate) fn sorted<T: Ord + Copy>(
+    mut calls: Vec<(T, T, AuditVerdict, T)>,
+) -> Vec<(T, T, AuditVerdict, T)> {
     calls.sort_by_key(|(who, what, verdict, about)| (*who, *what, *verdict as i32, *about));
     calls
 }
@@ -226,7 +233,7 @@ async fn services_are_kept_with_those_for_whom_they_work_and_else_not_at_all() {
     }
 }
 
-async fn new_key(world: &World) -> CreateApiKeyResponse {
+pub(crate) async fn new_key(world: &World) -> CreateApiKeyResponse {
     let key = ApiKey {
         role: ProjectRole::Editor.into(),
         ..ApiKey::default()
@@ -401,6 +408,8 @@ async fn a_project_has_the_calls_a_day_that_it_may_have_and_no_more() {
             .retry_delay
             .unwrap();
         assert_eq!(retry.as_secs(), 12 * 3600, "until midnight");
+        let quota_of = status.get_details_quota_failure().unwrap().violations;
+        assert_eq!(quota_of[0].subject, "projects/default");
         ledger.flush().await;
         assert_eq!(quota(&world).await.used_daily_requests, 10);
         // More is allowed: that is known after the next exchange.

@@ -65,7 +65,7 @@ pub(crate) async fn days(
     Ok(answer.into_inner().days)
 }
 
-fn record(id: &str, date: &str, requests: i64, job_seconds: i64) -> UsageRecord {
+pub(crate) fn record(id: &str, date: &str, requests: i64, job_seconds: i64) -> UsageRecord {
     UsageRecord {
         id: id.into(),
         project: "projects/default".into(),
@@ -75,14 +75,14 @@ fn record(id: &str, date: &str, requests: i64, job_seconds: i64) -> UsageRecord 
     }
 }
 
-async fn tell(world: &World, records: Vec<UsageRecord>) -> Result<Vec<Quota>, Status> {
+pub(crate) async fn tell(world: &World, records: Vec<UsageRecord>) -> Result<Vec<Quota>, Status> {
     let answer = services(world)
         .batch_record_usage(BatchRecordUsageRequest { records })
         .await?;
     Ok(answer.into_inner().quotas)
 }
 
-fn sized(path: &str, size_bytes: i64) -> Asset {
+pub(crate) fn sized(path: &str, size_bytes: i64) -> Asset {
     Asset {
         size_bytes,
         ..asset(path)
@@ -138,11 +138,17 @@ async fn fifty_at_once_cannot_pass_a_limit_together() {
         assert_eq!(fine, 30);
         for status in results.into_iter().filter_map(Result::err) {
             assert_eq!(status.code(), Code::ResourceExhausted);
-            assert!(status.message().contains("max_objects"), "{status:?}");
-            assert!(
-                status.get_details_retry_info().is_none(),
-                "waiting does not help"
-            );
+            let quota = status.get_details_quota_failure().unwrap().violations;
+            assert_eq!(quota[0].subject, "projects/default");
+            let said = quota[0].description.as_str();
+            for part in [
+                "may hold 30 assets (max_objects): 30 assets are used",
+                "`granary project quota set default --max-objects N`",
+            ] {
+                assert!(said.contains(part), "{said}");
+            }
+            let retry = status.get_details_retry_info().unwrap().retry_delay;
+            assert_eq!(retry.unwrap().as_secs(), 3600);
         }
         let held = quota(&world).await;
         assert_eq!((held.used_objects, held.used_bytes), (30, 300));

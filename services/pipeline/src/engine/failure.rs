@@ -56,6 +56,9 @@ fn strikes(error: &Error) -> i64 {
         | Error::Denied { .. }
         | Error::Exhausted {
             retry_after: None, ..
+        }
+        | Error::Exhausted {
+            quota_of: Some(_), ..
         } => 1,
         // An outage ends.
         error if is_infrastructure(error) => 0,
@@ -99,6 +102,7 @@ mod tests {
             Error::Exhausted {
                 reason: "busy".into(),
                 retry_after: Some(Duration::from_secs(1)),
+                quota_of: None,
             },
         ] {
             assert!(is_infrastructure(&error));
@@ -116,6 +120,12 @@ mod tests {
             Error::Exhausted {
                 reason: "full".into(),
                 retry_after: None,
+                quota_of: None,
+            },
+            Error::Exhausted {
+                reason: "its project is full".into(),
+                retry_after: Some(Duration::from_secs(3600)),
+                quota_of: Some("projects/p".into()),
             },
         ] {
             assert!(is_infrastructure(&error));

@@ -18,8 +18,9 @@ use super::{
     Caller, Directory, Principal, REFUSED, Role, Verifier,
     behalf::{self, ON_BEHALF_OF},
     message::{self, Origin},
-    observe::{Watch, path_like},
+    observe::Watch,
     roles::{Rule, rule},
+    text::path_like,
     watched,
 };
 use crate::ledger::Ledger;
@@ -308,6 +309,7 @@ async fn named(
     let (message, body) = message::first(body, origin).await?;
     let resource = field.resource(&message)?;
     watch.resource(&field.named(resource));
+    watch.items(&message);
     let project = rule.is_of_project().then(|| field.project(resource));
     let project = project.transpose()?.map(Arc::from);
     Ok((project, Request::from_parts(head, body)))

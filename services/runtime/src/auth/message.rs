@@ -106,6 +106,7 @@ fn wanted(read: &[u8]) -> Result<usize> {
                 "a message has at most {MAX_MESSAGE_BYTES} bytes, this one has {length}"
             ),
             retry_after: None,
+            quota_of: None,
         });
     }
     Ok(HEAD + length)

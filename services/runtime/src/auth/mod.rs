@@ -15,6 +15,7 @@ pub mod oidc;
 mod roles;
 mod scope;
 mod source;
+mod text;
 mod verifier;
 mod watched;
 
@@ -25,10 +26,10 @@ pub use directory::Directory;
 pub use issuer::{Issuer, write_private};
 pub use jwt::Reason;
 pub use layer::AuthLayer;
-pub(crate) use observe::cut;
 pub use observe::{Ended, Known, Verdict};
 pub use roles::{Role, Rule, rule};
 pub use source::{Exchange, Fresh, TokenSource};
+pub(crate) use text::cut;
 pub use verifier::{CLOCK_SKEW, Verifier};
 
 /// What a caller without a valid token is told, whatever is wrong with it: the log tells the cases apart.

@@ -15,20 +15,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 
-use super::{Principal, Role, roles::Rule};
+use super::{
+    Principal, Role,
+    roles::Rule,
+    scope::{Field, shared},
+    text::{cut, name_like},
+};
 use crate::{ledger::Ledger, spanned::REQUEST_ID};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const GRPC_STATUS: &str = "grpc-status";
-/// No id in a name is longer: what is, is none, and may be a secret.
-const MAX_SEGMENT: usize = 128;
-const MAX_RESOURCE: usize = 1024;
-/// The longest path of a call that is no part of the table, in the log.
-const MAX_PATH: usize = 128;
 /// What such a call is called in the audit log: its path may hold anything.
 const UNKNOWN: &str = "unknown";
-/// How API keys and JSON web tokens begin.
-const SECRETS: [&str; 2] = ["granary_", "eyJ"];
 const MAX_REQUEST_ID: usize = 64;
 
 /// How a call ended.
@@ -51,8 +49,10 @@ pub struct Ended {
     pub on_behalf_of: Option<Principal>,
     /// The RPC, without the leading slash; `unknown` if there is no such call.
     pub method: String,
-    /// What it was about, at most 1,024 bytes.
+    /// What it was about, at most 1,024 bytes: what was made, if it was, else what the request named.
     pub resource: String,
+    /// How many things it was about, if they were several: then the resource is what they share.
+    pub items: u32,
     /// Whether calls of this method are kept.
     pub kept: bool,
     /// How it ended.
@@ -85,6 +85,10 @@ struct Seen {
     caller: Option<Principal>,
     on_behalf_of: Option<Principal>,
     resource: String,
+    items: u32,
+    /// What the answer is still to name.
+    makes: Option<&'static Field>,
+    made: Option<String>,
     refused: bool,
     let_in: bool,
     request_id: Option<HeaderValue>,
@@ -128,6 +132,9 @@ impl Watch {
             caller: None,
             on_behalf_of: None,
             resource: String::new(),
+            items: 0,
+            makes: rule.and_then(|rule| rule.made.as_ref()),
+            made: None,
             refused: false,
             let_in: false,
             request_id: request.headers().get(&REQUEST_ID).cloned(),
@@ -154,6 +161,32 @@ impl Watch {
     pub(super) fn resource(&mut self, text: &str) {
         if let Some(seen) = &mut self.0 {
             name_like(text).clone_into(&mut seen.resource);
+        }
+    }
+
+    /// Looks at the things that the call is about, if they may be several and it is kept.
+    pub(super) fn items(&mut self, message: &[u8]) {
+        let Some(seen) = &mut self.0 else { return };
+        let Some(items) = seen.rule.and_then(|rule| rule.items.as_ref()) else {
+            return;
+        };
+        let (count, common) = items.items(message);
+        if let Some(common) = common.map(name_like).filter(|name| seen.is_around(name)) {
+            common.clone_into(&mut seen.resource);
+        }
+        if count > 1 {
+            (seen.items, seen.makes) = (count, None);
+        }
+    }
+
+    /// Looks at the beginning of the answer.
+    fn begun(&mut self, answer: &[u8]) {
+        let Some(seen) = &mut self.0 else { return };
+        let Some(name) = seen.makes.take().and_then(|makes| named(makes, answer)) else {
+            return;
+        };
+        if !shared(name, &seen.resource).is_empty() {
+            seen.made = Some(name.to_owned());
         }
     }
 
@@ -212,7 +245,22 @@ impl Drop for Watch {
     }
 }
 
+/// What a framed message names.
+fn named<'a>(field: &Field, answer: &'a [u8]) -> Option<&'a str> {
+    let (head, rest) = answer.split_first_chunk::<5>()?;
+    let [0, length @ ..] = *head else { return None };
+    let length = usize::try_from(u32::from_be_bytes(length)).ok()?;
+    let name = name_like(field.resource(rest.get(..length)?).ok()?);
+    Some(name).filter(|name| !name.is_empty())
+}
+
 impl Seen {
+    /// Whether a name is that of the resource, or of something in it: whoever names others besides is known by that.
+    fn is_around(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(self.resource.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     // Services that work for nobody but themselves are left alone.
     fn is_of_service(&self) -> bool {
         let is_service = |caller: &Principal| caller.role == Some(Role::Service);
@@ -238,10 +286,12 @@ impl Seen {
         if self.is_of_service() || !matters {
             return None;
         }
+        let made = self.made.filter(|_| verdict == Verdict::Allowed);
         let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
         Some(Ended {
             method: self.method.to_owned(),
-            resource: self.resource,
+            resource: made.unwrap_or(self.resource),
+            items: self.items,
             kept: self.kept,
             verdict,
             code,
@@ -252,40 +302,6 @@ impl Seen {
             on_behalf_of: self.on_behalf_of,
         })
     }
-}
-
-/// As much of a path as the log may have.
-pub(super) fn path_like(path: &str) -> &str {
-    name_like(cut(path, MAX_PATH))
-}
-
-/// As much of a text as can be the name of a resource or a subject: names have no queries, no spaces and no long parts, and hold no secret.
-fn name_like(text: &str) -> &str {
-    let text = cut(text, MAX_RESOURCE);
-    let text = cut(text, secret(text).unwrap_or(MAX_RESOURCE));
-    let mut segment = 0;
-    let legal =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/' | b'@' | b':');
-    let end = text.bytes().position(|b| {
-        segment = if b == b'/' { 0 } else { segment + 1 };
-        !legal(b) || segment > MAX_SEGMENT
-    });
-    cut(text, end.unwrap_or(MAX_RESOURCE))
-}
-
-/// Where a key or a token begins, if there is one.
-fn secret(text: &str) -> Option<usize> {
-    let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let begins = |at: &usize| text.get(..*at).is_some_and(|text| !text.ends_with(in_word));
-    let all = SECRETS
-        .iter()
-        .filter_map(|start| text.match_indices(start).map(|(at, _)| at).find(begins));
-    all.min()
-}
-
-/// At most so many bytes of a text.
-pub(crate) fn cut(text: &str, max: usize) -> &str {
-    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
 }
 
 fn code(headers: &HeaderMap) -> Option<Code> {
@@ -329,6 +345,9 @@ impl http_body::Body for Watched {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.watch.begun(data);
+                }
                 if let Some(trailers) = frame.trailers_ref() {
                     self.watch.end(code(trailers).unwrap_or(Code::Unknown));
                 }
@@ -351,40 +370,6 @@ impl http_body::Body for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_can_be_a_name_is_kept_of_a_resource() {
-        let name = "projects/p/datasets/d/sessions/20210229_161221.a-b";
-        assert_eq!(name_like(name), name);
-        let url = "projects/p/x?X-Amz-Signature=abc";
-        assert_eq!(name_like(url), "projects/p/x");
-        assert_eq!(name_like("projects/p and more"), "projects/p");
-        assert_eq!(name_like("projects/\u{e9}"), "projects/");
-        let token = format!("projects/p/{}", "a".repeat(700));
-        assert_eq!(name_like(&token).len(), "projects/p/".len() + MAX_SEGMENT);
-        let long = "a/".repeat(1000);
-        assert_eq!(name_like(&long).len(), MAX_RESOURCE);
-        assert_eq!(cut("a\u{e9}b", 2), "a");
-    }
-
-    #[test]
-    fn keys_and_tokens_are_no_part_of_a_name() {
-        let key = format!("granary_{}", "0aZ".repeat(19));
-        let issuer = super::super::Issuer::ephemeral().unwrap();
-        let (token, _) = issuer
-            .issue("ada", Role::Administrator, Duration::from_secs(60))
-            .unwrap();
-        for secret in [key, token] {
-            for before in ["", "projects/p/apiKeys/", "projects/", "/v1/projects/p:"] {
-                let text = format!("{before}{secret}/more");
-                assert_eq!(name_like(&text), before);
-                assert_eq!(path_like(&text), before);
-            }
-        }
-        let name = "projects/my_granary_1/datasets/heyJude";
-        assert_eq!(name_like(name), name);
-        assert_eq!(path_like(&"/a".repeat(1000)).len(), MAX_PATH);
-    }
 
     #[test]
     fn a_header_of_the_caller_is_no_address_unless_a_proxy_wrote_it() {

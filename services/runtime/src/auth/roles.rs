@@ -163,6 +163,17 @@ const TABLE: &[(&str, &[Row])] = &[
 
 /// Where calls that are kept, and about no project, name what they are about.
 const OTHER_NAMES: [&str; 4] = ["project_id", "worker.name", "subject", "name"];
+/// Where a call about several things has them: with their names, or else the things themselves.
+const ITEMS: [&str; 4] = ["assets", "updates.name", "requests.name", "requests"];
+/// Where an answer names what was made.
+const MADE: [&str; 6] = [
+    "name",
+    "api_key.name",
+    "pipeline.name",
+    "uploads.asset",
+    "assets.name",
+    "assets",
+];
 
 /// What the table says of one RPC.
 #[derive(Debug)]
@@ -174,6 +185,10 @@ pub struct Rule {
     pub(super) kept: bool,
     /// Where a request names what it is about.
     pub(super) names: Option<Field>,
+    /// The things that a request is about, if they may be several.
+    pub(super) items: Option<Field>,
+    /// Where the answer names what was made; of several things any of them.
+    pub(super) made: Option<Field>,
     /// Whether that is in a project, which decides who may make the call.
     of_project: bool,
     /// Whether its answer is a stream.
@@ -246,6 +261,11 @@ fn compile() -> HashMap<String, Rule> {
                 roles,
                 method: format!("{service}/{method}").into(),
                 kept,
+                items: described
+                    .as_ref()
+                    .filter(|_| kept && project.is_some())
+                    .and_then(items),
+                made: described.as_ref().filter(|_| kept).and_then(made),
                 of_project: project.is_some(),
                 names: project.or(named),
                 streams: described.is_none_or(|method| method.is_server_streaming()),
@@ -254,6 +274,27 @@ fn compile() -> HashMap<String, Rule> {
         }
     }
     rules
+}
+
+fn items(method: &MethodDescriptor) -> Option<Field> {
+    let input = method.input();
+    let found = || {
+        ITEMS
+            .iter()
+            .find_map(|field| Field::find_list(&input, field))
+    };
+    method.name().starts_with("Batch").then(found).flatten()
+}
+
+fn made(method: &MethodDescriptor) -> Option<Field> {
+    let output = method.output();
+    let found = || {
+        MADE.iter()
+            .find_map(|field| Field::find_any(&output, field))
+    };
+    let makes = ["Create", "Apply", "Batch"];
+    let is = makes.iter().any(|begin| method.name().starts_with(begin));
+    is.then(found).flatten()
 }
 
 #[cfg(test)]
@@ -350,6 +391,31 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_is_made_has_a_name_and_what_comes_in_a_batch_is_counted() {
+        let of = |begins: &[&str]| {
+            let rows = TABLE.iter().flat_map(|(service, rows)| {
+                let rule = move |row: &Row| rule(&format!("/{service}/{}", row.0)).unwrap();
+                rows.iter().map(move |row| (row.0, rule(row)))
+            });
+            let is = |name: &str| begins.iter().any(|begin| name.starts_with(begin));
+            let kept = rows.filter(|(name, rule)| is(name) && rule.kept && rule.of_project);
+            kept.collect::<Vec<_>>()
+        };
+        let made = of(&["Create", "Apply"]);
+        assert!(made.len() >= 8);
+        for (method, rule) in made {
+            assert!(rule.made.is_some() && rule.items.is_none(), "{method}");
+        }
+        let batches = of(&["Batch"]);
+        assert!(batches.len() >= 6);
+        for (method, rule) in batches {
+            assert!(rule.items.is_some(), "{method}");
+        }
+        let download = rule("/granary.storage.v1.DownloadService/BatchCreateDownloads").unwrap();
+        assert!(download.made.is_none());
     }
 
     #[test]

@@ -9,29 +9,62 @@ use granary_core::{
 use granary_proto::prost_reflect::{Kind, MessageDescriptor};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-/// Where a request names its project: a text field, maybe of an embedded message.
+/// Where a message names something: a text field, maybe of an embedded message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Field {
     path: &'static str,
     numbers: Vec<u32>,
+    is_text: bool,
+    is_list: bool,
 }
 
 impl Field {
     /// The field at `path` (`parent`, `member.name`) of a message; nothing if there is no such text.
     pub(super) fn find(message: &MessageDescriptor, path: &'static str) -> Option<Self> {
+        Self::at(message, path).filter(|field| field.is_text && !field.is_list)
+    }
+
+    /// The same, maybe in a list.
+    pub(super) fn find_any(message: &MessageDescriptor, path: &'static str) -> Option<Self> {
+        Self::at(message, path).filter(|field| field.is_text)
+    }
+
+    /// A list, whose items may have a name at the end of the path.
+    pub(super) fn find_list(message: &MessageDescriptor, path: &'static str) -> Option<Self> {
+        Self::at(message, path).filter(|field| field.is_list)
+    }
+
+    fn at(message: &MessageDescriptor, path: &'static str) -> Option<Self> {
         let mut message = Some(message.clone());
-        let mut numbers = Vec::new();
-        let mut is_text = false;
+        let mut found = Self {
+            path,
+            numbers: Vec::new(),
+            is_text: false,
+            is_list: false,
+        };
         for part in path.split('.') {
             let field = message?.get_field_by_name(part)?;
-            numbers.push(field.number());
-            is_text = field.kind() == Kind::String && !field.is_list();
+            found.numbers.push(field.number());
+            found.is_list |= field.is_list();
+            found.is_text = field.kind() == Kind::String;
             message = match field.kind() {
-                Kind::Message(inner) if !field.is_list() => Some(inner),
+                Kind::Message(inner) => Some(inner),
                 _ => None,
             };
         }
-        is_text.then_some(Self { path, numbers })
+        Some(found)
+    }
+
+    /// How many items a message has, and the resource that those with a name share: itself if it is one.
+    pub(super) fn items<'a>(&self, message: &'a [u8]) -> (u32, Option<&'a str>) {
+        let (mut count, mut common) = (0_u32, None);
+        let whole = each(message, &self.numbers, &mut |item| {
+            count = count.saturating_add(1);
+            let name = std::str::from_utf8(item).unwrap_or_default();
+            common = Some(common.map_or(name, |seen| shared(seen, name)));
+        });
+        let common = common.filter(|common| self.is_text && !common.is_empty());
+        (count, whole.and(common))
     }
 
     /// The resource that an encoded request names; empty if it names none. Of several values the last counts, as for whoever decodes it.
@@ -69,9 +102,30 @@ impl Field {
 }
 
 // Nothing if the message is malformed, else the last value of the field, if it has any.
-fn last<'a>(mut message: &'a [u8], numbers: &[u32]) -> Option<Option<&'a [u8]>> {
-    let (number, inner) = numbers.split_first()?;
+fn last<'a>(message: &'a [u8], numbers: &[u32]) -> Option<Option<&'a [u8]>> {
     let mut found = None;
+    each(message, numbers, &mut |value| found = Some(value))?;
+    Some(found)
+}
+
+/// The resource that two names are both in: the pairs of a collection and an id with which both begin.
+pub(super) fn shared<'a>(one: &'a str, other: &str) -> &'a str {
+    let (mut at, mut end) = (0, 0);
+    for (i, (part, theirs)) in one.split('/').zip(other.split('/')).enumerate() {
+        if part != theirs {
+            break;
+        }
+        at += part.len() + 1;
+        if i % 2 == 1 {
+            end = at - 1;
+        }
+    }
+    one.get(..end).unwrap_or_default()
+}
+
+// Gives each value of a field; nothing if the message is malformed.
+fn each<'a>(mut message: &'a [u8], numbers: &[u32], take: &mut impl FnMut(&'a [u8])) -> Option<()> {
+    let (number, inner) = numbers.split_first()?;
     while !message.is_empty() {
         let (tag, wire) = decode_key(&mut message).ok()?;
         if tag != *number || wire != WireType::LengthDelimited {
@@ -82,12 +136,12 @@ fn last<'a>(mut message: &'a [u8], numbers: &[u32]) -> Option<Option<&'a [u8]>> 
         let (value, rest) = message.split_at_checked(length)?;
         message = rest;
         if inner.is_empty() {
-            found = Some(value);
-        } else if let Some(deeper) = last(value, inner)? {
-            found = Some(deeper);
+            take(value);
+        } else {
+            each(value, inner, take)?;
         }
     }
-    Some(found)
+    Some(())
 }
 
 #[cfg(test)]
@@ -95,6 +149,7 @@ mod tests {
     use granary_proto::{
         metadata::v1::{CreateDatasetRequest, Label, UpdateLabelRequest},
         prost_reflect::DescriptorPool,
+        storage::v1::{BatchCompleteUploadsRequest, CompleteUploadRequest},
     };
     use prost::Message as _;
 
@@ -126,6 +181,60 @@ mod tests {
         };
         let bytes = request.encode_to_vec();
         assert_eq!(name.project(name.resource(&bytes).unwrap()).unwrap(), "p2");
+    }
+
+    #[test]
+    fn several_are_named_by_what_they_share() {
+        let pool = DescriptorPool::decode(granary_proto::DESCRIPTORS).unwrap();
+        let message = "granary.storage.v1.BatchCompleteUploadsRequest";
+        let message = pool.get_message_by_name(message).unwrap();
+        let field = Field::find_list(&message, "requests.name").unwrap();
+        let bytes = |names: &[&str]| {
+            let requests = names.iter().map(|name| CompleteUploadRequest {
+                name: (*name).into(),
+            });
+            let request = BatchCompleteUploadsRequest {
+                parent: "projects/p".into(),
+                requests: requests.collect(),
+            };
+            request.encode_to_vec()
+        };
+        for (names, expected) in [
+            (&[][..], None),
+            (
+                &["projects/p/datasets/d/uploads/a"][..],
+                Some("projects/p/datasets/d/uploads/a"),
+            ),
+            (
+                &[
+                    "projects/p/datasets/d/uploads/a",
+                    "projects/p/datasets/d/uploads/ab",
+                ],
+                Some("projects/p/datasets/d"),
+            ),
+            (
+                &[
+                    "projects/p/datasets/d/uploads/a",
+                    "projects/p/datasets/e/uploads/a",
+                    "projects/p",
+                ],
+                Some("projects/p"),
+            ),
+            (&["projects/p/datasets/d", "projects/q/datasets/d"], None),
+        ] {
+            let bytes = bytes(names);
+            let count = u32::try_from(names.len()).unwrap();
+            assert_eq!(field.items(&bytes), (count, expected), "{names:?}");
+        }
+        let cut = bytes(&["projects/p/datasets/d"]);
+        assert_eq!(field.items(&cut[..cut.len() - 1]).1, None);
+        let unnamed = Field::find_list(&message, "requests").unwrap();
+        assert_eq!(
+            unnamed.items(&bytes(&["projects/p", "projects/p"])),
+            (2, None)
+        );
+        assert!(Field::find(&message, "requests.name").is_none());
+        assert!(Field::find_list(&message, "parent").is_none());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub fn db_err(error: DbErr) -> Error {
         Kind::Full => Error::Exhausted {
             reason: "the database's disk is full: make room, then try again".into(),
             retry_after: Some(std::time::Duration::from_secs(30)),
+            quota_of: None,
         },
         Kind::Conflict => Error::unavailable(
             "the database was busy with a conflicting change: try again",
@@ -64,6 +65,8 @@ fn kind(error: &DbErr) -> Kind {
             {
                 Kind::Gone
             }
+            // A lock that another holds for too long, a statement that was cancelled, a transaction that waited for too long.
+            Some("55P03" | "57014" | "25P03") => Kind::Conflict,
             Some(code) if code.len() == 5 && code.starts_with("40") => Kind::Conflict,
             _ => Kind::Defect,
         },

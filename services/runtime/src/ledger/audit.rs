@@ -179,6 +179,7 @@ fn entry(ended: Ended, now: OffsetDateTime) -> AuditEntry {
         on_behalf_of: subject(&ended.on_behalf_of),
         method: ended.method,
         resource: ended.resource,
+        item_count: i32::try_from(ended.items).unwrap_or(i32::MAX),
         verdict: verdict.into(),
         code: ended.code as i32,
         latency: Some(convert::wire_duration(ended.latency)),

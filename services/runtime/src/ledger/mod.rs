@@ -116,6 +116,7 @@ macro_rules! tell {
             on_behalf_of = ended.on_behalf_of.as_ref().map(|whose| &*whose.subject),
             method = ended.method,
             resource = ended.resource,
+            items = ended.items,
             verdict = ?ended.verdict,
             code = ended.code as i32,
             latency_us = u64::try_from(ended.latency.as_micros()).unwrap_or(u64::MAX),

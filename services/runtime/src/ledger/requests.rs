@@ -2,7 +2,7 @@
 //!
 //! What was counted is sent every two seconds, and the answer says what the ledger has and what the limit is: from then on this process knows
 //! it to the call. What other processes count in between is missed until the next answer, so with several of them a project may have some
-//! calls more than its limit.
+//! calls more than its limit: of a project with a limit it is asked more often, and the more often the less is left.
 
 use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
@@ -35,6 +35,10 @@ const MAX_RECORDS: usize = 1000;
 const MAX_PROJECTS: usize = 10_000;
 /// After how long without a call a project is forgotten.
 const REST: Span = Span::minutes(5);
+/// The ledger is asked before the period ends if its answer is older than this, or when one in so many of the calls have come that were left
+/// then: that is as much as each further process may let through too much.
+const STALE: Span = Span::milliseconds(500);
+const PART: i64 = 100;
 /// How often it is said that calls are not counted.
 const SAID: Span = Span::minutes(1);
 
@@ -73,6 +77,8 @@ struct Project {
     known: i64,
     /// The most that today may have; 0 is no limit.
     limit: i64,
+    /// When the ledger answered last.
+    heard: OffsetDateTime,
     /// What is left of days before.
     late: Vec<(Day, i64)>,
     /// Whether a call was refused since it was last asked what the limit is.
@@ -89,6 +95,7 @@ impl Project {
             sending: 0,
             known: 0,
             limit: 0,
+            heard: now,
             late: Vec::new(),
             refused: false,
         }
@@ -103,6 +110,13 @@ impl Project {
         }
         // What is being sent is of a day before.
         (self.day, self.unsent, self.sending, self.known) = (day, 0, 0, 0);
+    }
+
+    /// Whether the ledger should be asked before the period ends: others may have counted so much that too little is left.
+    fn is_due(&self, now: OffsetDateTime) -> bool {
+        let left = self.limit - self.known - self.sending;
+        let nears = left > 0 && self.unsent.saturating_mul(PART) >= left;
+        self.limit > 0 && (nears || now - self.heard > STALE)
     }
 
     fn is_idle(&self) -> bool {
@@ -136,7 +150,16 @@ impl Counts {
 
     /// Counts a call.
     pub(super) fn count(&self, project: &str) {
-        self.with(project, |found| found.unsent += 1);
+        self.with(project, |found| {
+            found.unsent += 1;
+            self.hasten(found);
+        });
+    }
+
+    fn hasten(&self, found: &Project) {
+        if found.is_due(self.clock.now()) {
+            self.wanted.notify_one();
+        }
     }
 
     /// Counts a call, unless the project has had all of today's.
@@ -145,13 +168,14 @@ impl Counts {
             let had = found.known + found.sending + found.unsent;
             if found.limit > 0 && had >= found.limit {
                 found.refused = true;
-                return Some(found.limit);
+                return Some((had, found.limit));
             }
             found.unsent += 1;
+            self.hasten(found);
             None
         });
         match limit.flatten() {
-            Some(limit) => Err(self.exhausted(project, limit)),
+            Some((had, limit)) => Err(self.exhausted(project, had, limit)),
             None => Ok(()),
         }
     }
@@ -188,14 +212,15 @@ impl Counts {
         Some(mem::take(&mut table.uncounted))
     }
 
-    fn exhausted(&self, project: &str, limit: i64) -> Error {
+    fn exhausted(&self, project: &str, had: i64, limit: i64) -> Error {
         let now = self.clock.now();
         let left = Duration::try_from(Day::of(now).end() - now).unwrap_or_default();
         Error::Exhausted {
             reason: format!(
-                "the project {project} has had its {limit} calls of today (max_daily_requests): wait until 00:00 UTC, or have an administrator allow more with `granary project quota set`"
+                "the project {project} has had {had} of its {limit} calls of today (max_daily_requests): wait until 00:00 UTC, or have an administrator allow more with `granary project quota set {project} --max-daily-requests N`"
             ),
             retry_after: Some(left),
+            quota_of: Some(format!("projects/{project}")),
         }
     }
 
@@ -251,7 +276,8 @@ impl Counts {
 
     /// Learns what the ledger has.
     fn arrived(&self, sent: &[UsageRecord], quotas: Vec<Quota>) {
-        let today = Day::of(self.clock.now());
+        let now = self.clock.now();
+        let today = Day::of(now);
         let projects = &mut self.table.lock().projects;
         for record in sent {
             if let Some(found) = id_of(&record.project).and_then(|id| projects.get_mut(id)) {
@@ -262,6 +288,7 @@ impl Counts {
             let name = quota.name.trim_end_matches("/quota");
             if let Some(found) = id_of(name).and_then(|id| projects.get_mut(id)) {
                 found.limit = quota.max_daily_requests;
+                found.heard = now;
                 // An answer around midnight may be of the day before: then the next one tells.
                 if found.day == today
                     && sent
@@ -351,15 +378,17 @@ pub(super) fn start(tasks: &Tasks, counts: Arc<Counts>, metadata: Link) {
     tasks.spawn("usage", async move {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failed = false;
         while !stop.is_cancelled() {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = counts.wanted.notified() => {}
+                // While it is away, nobody can make it be asked more often.
+                () = counts.wanted.notified(), if !failed => {}
                 () = stop.cancelled() => break,
             }
             // A call that is given up is made again with the same records, which count once.
             tokio::select! {
-                _ = counts.send(&metadata, PATIENCE) => {}
+                sent = counts.send(&metadata, PATIENCE) => failed = sent == Sent::Failed,
                 () = stop.cancelled() => break,
             }
             counts.sent.send_modify(|sent| *sent += 1);

@@ -48,6 +48,7 @@ pub fn refused(what: &str, status: StatusCode, code: &str) -> Error {
         return Error::Exhausted {
             reason: "the object store is full: make room, then try again".into(),
             retry_after: Some(Duration::from_secs(30)),
+            quota_of: None,
         };
     }
     let seen = format!("{} {code}", status.as_u16()).trim().to_owned();

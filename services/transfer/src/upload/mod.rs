@@ -121,9 +121,11 @@ fn named(path: &str, error: Error) -> Error {
         Error::Exhausted {
             reason,
             retry_after,
+            quota_of,
         } => Error::Exhausted {
             reason: format!("{path}: {reason}"),
             retry_after,
+            quota_of,
         },
         Error::Unavailable { reason, cause } => Error::Unavailable {
             reason: format!("{path}: {reason}"),

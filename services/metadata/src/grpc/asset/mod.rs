@@ -93,6 +93,7 @@ impl Handler {
             return Err(Error::Exhausted {
                 reason: "the answer is too large: ask for fewer assets at once".into(),
                 retry_after: None,
+                quota_of: None,
             });
         }
         Ok(assets)

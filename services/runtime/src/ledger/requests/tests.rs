@@ -40,7 +40,12 @@ fn the_limit_counts_what_is_known_what_is_sent_and_what_is_not() {
         panic!("{error}")
     };
     assert_eq!(*retry_after, Some(Duration::from_secs(3600)));
-    assert!(error.to_string().contains("10 calls of today"), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("had 10 of its 10 calls of today"), "{said}");
+    assert!(
+        said.contains("`granary project quota set p --max-daily-requests N`"),
+        "{said}"
+    );
     counts.arrived(&sent, quota(10, 7));
     assert!(counts.admit("p").is_err());
     // Others are not concerned, and those who are not kept from anything are counted.
@@ -54,6 +59,56 @@ fn the_limit_counts_what_is_known_what_is_sent_and_what_is_not() {
             .requests
     };
     assert_eq!(count("projects/p"), 4);
+}
+
+/// Whether the ledger is to be asked before the period ends.
+fn hastens(counts: &Counts) -> bool {
+    use futures::FutureExt as _;
+    counts.wanted.notified().now_or_never().is_some()
+}
+
+#[test]
+fn the_less_is_left_the_sooner_the_ledger_is_asked() {
+    let (clock, counts) = counts();
+    let calls = |count| {
+        for _ in 0..count {
+            counts.admit("p").unwrap();
+        }
+        hastens(&counts)
+    };
+    assert!(calls(1), "the limit is not known yet");
+    counts.arrived(&taken(&counts), quota(801, 1));
+    assert!(!calls(7));
+    assert!(calls(1), "one in a hundred");
+    counts.arrived(&taken(&counts), quota(801, 701));
+    assert!(calls(1), "the last hundred are counted one by one");
+    counts.arrived(&taken(&counts), quota(801, 801));
+    counts.count("p");
+    assert!(!hastens(&counts), "it is known that nothing is left");
+    counts.arrived(&taken(&counts), quota(801, 1));
+    assert!(!calls(1));
+    clock.advance(Span::seconds(1));
+    assert!(calls(1), "others may have called meanwhile");
+    counts.arrived(&taken(&counts), quota(0, 3));
+    clock.advance(Span::seconds(1));
+    assert!(!calls(1000), "there is no limit");
+}
+
+#[test]
+fn several_processes_share_a_limit_as_long_as_the_ledger_answers_at_once() {
+    let processes: Vec<_> = (0..8).map(|_| counts().1).collect();
+    let (limit, mut ledger, mut let_in) = (1000, 0, 0);
+    for call in 0..4000 {
+        let one = &processes[call * 5 % 8];
+        let_in += i64::from(one.admit("p").is_ok());
+        if hastens(one) {
+            let sent = taken(one);
+            ledger += sent.iter().map(|record| record.requests).sum::<i64>();
+            one.arrived(&sent, quota(limit, ledger));
+        }
+    }
+    let most = limit + 7 * limit / PART;
+    assert!((limit..=most).contains(&let_in), "{let_in}");
 }
 
 #[test]
