@@ -18,8 +18,12 @@ use crate::{
     store::{jobs::Fit, workers as store},
 };
 
-/// After so long without a word, a worker's name may be taken by another subject: 24 hours, in microseconds.
-const ABANDONED: i64 = 24 * 3600 * 1_000_000;
+/// After so long without a word, a worker that holds no lease is forgotten, and its name is free: 1 hour, in microseconds.
+const SILENCE: i64 = 3600 * 1_000_000;
+/// Names are those of the whole platform: one subject takes at most so many.
+const MAX_WORKERS: i64 = 1000;
+/// Those who register wait for each other, so that no two take the last place.
+const REGISTRATIONS: i64 = 0x776f_726b_6572;
 
 /// When registered workers were last written to the database, and whose they are: not each call is worth a statement.
 #[derive(Debug, Default)]
@@ -35,9 +39,14 @@ impl Heartbeats {
     fn note(&self, worker: String, at: i64, subject: Arc<str>) {
         self.0.lock().insert(worker, Heard { at, subject });
     }
+
+    /// Forgets who was not heard of since.
+    fn forget(&self, since: i64) {
+        self.0.lock().retain(|_, heard| heard.at >= since);
+    }
 }
 
-/// Announces a worker of a token's subject, or its restart. Fails if the name is that of another subject's worker.
+/// Announces a worker of a token's subject, or its restart. Fails if the name is that of another subject's worker, or if this one has too many.
 pub(crate) async fn register(
     core: &Core,
     heartbeats: &Heartbeats,
@@ -56,15 +65,31 @@ pub(crate) async fn register(
         resources: resources.encode_to_vec(),
         heartbeat: core.now(),
     };
-    let tx = core.db.begin().await?;
-    let registered = store::put(&tx, &row, row.heartbeat.saturating_sub(ABANDONED)).await?;
-    db::commit(tx).await?;
-    if !registered {
-        return Err(anothers(&name));
-    }
+    let silent_since = row.heartbeat.saturating_sub(SILENCE);
+    take_name(core, &name, &row, silent_since).await?;
+    heartbeats.forget(silent_since);
     expire::restarted(core, &row.name).await?;
     heartbeats.note(name.worker, row.heartbeat, subject);
     shown(row)
+}
+
+async fn take_name(
+    core: &Core,
+    name: &WorkerName,
+    row: &store::Row,
+    silent_since: i64,
+) -> Result<()> {
+    let tx = core.db.begin().await?;
+    db::serialize(&tx, REGISTRATIONS).await?;
+    store::forget(&tx, silent_since).await?;
+    let has_room = store::count_others(&tx, row).await? < MAX_WORKERS;
+    let taken = has_room && store::put(&tx, row).await?;
+    db::commit(tx).await?;
+    match (has_room, taken) {
+        (false, _) => Err(too_many()),
+        (true, false) => Err(anothers(name)),
+        (true, true) => Ok(()),
+    }
 }
 
 /// Notes that a worker was heard of. Fails if it is not registered, or not by this subject.
@@ -99,8 +124,20 @@ fn anothers(name: &WorkerName) -> Error {
     Error::Denied {
         reason: format!(
             "{name} was registered with a token of another subject: choose another name, or use a token of that subject; \
-             a name is free again 24 h after its worker was last heard of"
+             a name is free again 1 h after its worker was last heard of, once it holds no job"
         ),
+    }
+}
+
+fn too_many() -> Error {
+    Error::Exhausted {
+        reason: format!(
+            "there are {MAX_WORKERS} workers with a token of this subject, or with keys of this project, which is the most: \
+             start workers under the names that they had before, give each more slots, or wait until those that are gone are \
+             forgotten, 1 h after they were last heard of"
+        ),
+        retry_after: None,
+        quota_of: None,
     }
 }
 

@@ -86,6 +86,8 @@ const TABLES: &[&str] = &[
         resources {bytes} NOT NULL,
         heartbeat BIGINT NOT NULL
     )",
+    "CREATE INDEX workers_subject ON workers (subject)",
+    "CREATE INDEX workers_heartbeat ON workers (heartbeat)",
 ];
 
 #[async_trait]

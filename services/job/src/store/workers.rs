@@ -14,8 +14,32 @@ pub(crate) struct Row {
     pub heartbeat: i64,
 }
 
-/// Adds a worker, or replaces it; not that of another subject, unless it was not heard of since `abandoned`. Whether it did.
-pub(crate) async fn put(db: &impl ConnectionTrait, worker: &Row, abandoned: i64) -> Result<bool> {
+/// Forgets the workers that were not heard of since and hold no lease.
+pub(crate) async fn forget(db: &impl ConnectionTrait, since: i64) -> Result<()> {
+    let mut sql = Sql::new(
+        db.get_database_backend(),
+        "DELETE FROM workers WHERE heartbeat < ",
+    );
+    sql.bind(since)
+        .push(" AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.worker = workers.name)");
+    sql.run(db).await.map(drop)
+}
+
+/// How many workers a worker's subject has beside it.
+pub(crate) async fn count_others(db: &impl ConnectionTrait, worker: &Row) -> Result<i64> {
+    let mut sql = Sql::new(
+        db.get_database_backend(),
+        "SELECT COUNT(*) FROM workers WHERE subject = ",
+    );
+    sql.bind(worker.subject.as_str())
+        .push(" AND name <> ")
+        .bind(worker.name.as_str());
+    let count = sql.first(db, sql::Row::get::<i64>).await?;
+    Ok(count.unwrap_or_default())
+}
+
+/// Adds a worker, or replaces it; not that of another subject. Whether it did.
+pub(crate) async fn put(db: &impl ConnectionTrait, worker: &Row) -> Result<bool> {
     let mut sql = Sql::new(
         db.get_database_backend(),
         "INSERT INTO workers (name, subject, resources, heartbeat) VALUES ",
@@ -28,9 +52,8 @@ pub(crate) async fn put(db: &impl ConnectionTrait, worker: &Row, abandoned: i64)
     ]);
     sql.push(
         " ON CONFLICT (name) DO UPDATE SET subject = excluded.subject, resources = excluded.resources, heartbeat = excluded.heartbeat \
-         WHERE workers.subject = excluded.subject OR workers.heartbeat < ",
+         WHERE workers.subject = excluded.subject",
     );
-    sql.bind(abandoned);
     Ok(sql.run(db).await? > 0)
 }
 
