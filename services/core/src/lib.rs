@@ -10,6 +10,7 @@ pub mod filter;
 pub mod id;
 pub mod job;
 pub mod layout;
+pub mod lineage;
 pub mod media;
 pub mod name;
 pub mod page;

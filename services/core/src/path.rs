@@ -30,12 +30,18 @@ pub fn check(path: &str) -> Result<()> {
     if path.contains('\0') {
         return refuse("expected no NUL character");
     }
+    if path.contains(turns_text_around) {
+        return refuse("expected no character that changes the direction of text");
+    }
     for part in path.split('/') {
         match part {
             "" => return refuse("expected no empty part"),
             "." | ".." => return refuse("expected no part `.` or `..`"),
             part if part.len() > MAX_PART_BYTES => {
                 return refuse("expected parts of at most 255 bytes");
+            }
+            part if walks_in_disguise(part) => {
+                return refuse("expected no `.` or `..` in another form");
             }
             _ => {}
         }
@@ -44,6 +50,22 @@ pub fn check(path: &str) -> Result<()> {
         return refuse("paths below `.granary/` are Granary's own");
     }
     Ok(())
+}
+
+/// Whether a character makes the rest look like something else: `txt.exe` for what ends in `exe.txt`.
+fn turns_text_around(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a part becomes a step elsewhere once somebody decodes it, or takes it for a path of Windows.
+fn walks_in_disguise(part: &str) -> bool {
+    if !part.contains(['%', '\\']) {
+        return false;
+    }
+    let plain = part.to_ascii_lowercase();
+    let plain = plain.replace("%2e", ".").replace("%2f", "/");
+    let mut steps = plain.split("%5c").flat_map(|part| part.split(['/', '\\']));
+    steps.any(|step| matches!(step, "." | ".."))
 }
 
 #[cfg(test)]
@@ -61,8 +83,10 @@ mod tests {
             "~",
             &"x".repeat(255),
             "-rf",
-            "%2e%2e",
+            "100%",
+            "%2e%2e%2e/a%2fb",
             "a\\b",
+            "\u{200f}\u{5d0}",
         ] {
             check(path).unwrap();
         }
@@ -80,6 +104,14 @@ mod tests {
             "a/",
             "a\0b",
             ".granary/session.json",
+            "a/%2e%2E/b",
+            ".%2e",
+            "%2e",
+            "a%2f..%2fb",
+            "..%5cb",
+            "..\\b",
+            "a\u{202e}gpj.exe",
+            "\u{2066}a",
             &"x".repeat(256),
             &"x/".repeat(500),
         ] {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{Stream, stream};
 use granary_core::{
     Error, Result,
-    name::{PipelineName, ProjectName, RunName, SessionName},
+    name::{PipelineName, ProjectName, RunName, SessionName, quote},
     page,
 };
 use granary_proto::pipeline::v1::{StepOutcome, StepResult};
@@ -54,7 +54,7 @@ impl RunScope {
         };
         let session = match session {
             "" => None,
-            name => Some(SessionName::parse(name).map_err(|error| error.within("session"))?),
+            name => Some(in_project(&project, name).map_err(|error| error.within("session"))?),
         };
         Ok(Self {
             project,
@@ -62,6 +62,18 @@ impl RunScope {
             session,
         })
     }
+}
+
+fn in_project(project: &str, session: &str) -> Result<SessionName> {
+    let name = SessionName::parse(session)?;
+    if name.project != project {
+        let got = quote(session);
+        return Err(Error::invalid(
+            "",
+            format!("expected a session of projects/{project}, got {got}"),
+        ));
+    }
+    Ok(name)
 }
 
 impl Runs {

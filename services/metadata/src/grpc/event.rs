@@ -43,8 +43,7 @@ impl Handler {
         for (i, kind) in request.types.iter().enumerate() {
             check::text(&format!("types[{i}]"), kind, 128)?;
         }
-        check::text("resource", &request.resource, 512)?;
-        let resource = request.resource.trim_end_matches('/').to_owned();
+        check::resource("resource", &request.resource, project.as_deref())?;
         let place = self
             .context
             .feed
@@ -54,7 +53,7 @@ impl Handler {
             Wanted {
                 project,
                 types: request.types,
-                resource,
+                resource: request.resource,
             },
             place,
         ))

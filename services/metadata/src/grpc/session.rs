@@ -1,7 +1,7 @@
 //! SessionService.
 
 use granary_core::{
-    Error, Result,
+    Error, Result, lineage,
     name::{DatasetName, DatasetScope, SessionName},
     path,
 };
@@ -37,8 +37,10 @@ pub(super) struct Handler {
 fn parse(request: CreateSessionRequest) -> Result<NewSession> {
     let parent: DatasetName = name("parent", &request.parent)?;
     let session = request.session.unwrap_or_default();
-    check::names("session.derived_from", &session.derived_from, 1000)?;
-    check::text("session.producer", &session.producer, 512)?;
+    let origin = |name: &str| lineage::origin(name, &parent.project);
+    check::names("session.derived_from", &session.derived_from, 1000, origin)?;
+    lineage::producer(&session.producer, &parent.project)
+        .map_err(|error| error.within("session.producer"))?;
     if !session.metadata_path.is_empty() {
         let at = |error: Error| with_id::<()>("session.metadata_path", Err(error));
         path::check(&session.metadata_path).or_else(at)?;

@@ -99,7 +99,9 @@ impl UploadService for Uploads {
 }
 
 fn create(request: BatchCreateUploadsRequest) -> Result<(SessionName, Vec<Declared>)> {
-    Ok((session(&request.parent)?, Declared::all(request.requests)?))
+    let session = session(&request.parent)?;
+    let declared = Declared::all(&session, request.requests)?;
+    Ok((session, declared))
 }
 
 fn copy(request: BatchCopyAssetsRequest) -> Result<(SessionName, Vec<Copy>)> {

@@ -8,6 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use granary_core::{
     Error, Result,
     error::Violations,
+    lineage,
     name::{AssetName, SessionName},
     path,
     value::Value,
@@ -23,7 +24,7 @@ use super::{
     Declared,
     assemble::Whole,
     create::Opened,
-    declare::{check_producer, twice},
+    declare::{producer, twice},
 };
 use crate::{
     Core,
@@ -65,19 +66,10 @@ impl Copy {
 
     fn one(into: &SessionName, request: CopyRequest) -> Result<Self> {
         let mut violations = Violations::default();
-        let source = violations
-            .check(AssetName::parse(&request.source).map_err(|error| error.within("source")))?;
-        if source
-            .as_ref()
-            .is_some_and(|source| source.project != into.project)
-        {
-            violations.add(
-                "source",
-                format!("expected an asset of projects/{}", into.project),
-            );
-        }
+        let source = lineage::source(&request.source, &into.project);
+        let source = violations.check(source.map_err(|error| error.within("source")))?;
         violations.check(path::check(&request.path))?;
-        check_producer(&request.producer, &mut violations);
+        violations.check(producer(into, &request.producer))?;
         let attributes = violations.check(convert::attributes("attributes", request.attributes))?;
         violations.finish()?;
         let source = source.ok_or_else(|| Error::invalid("source", "is required"))?;

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use granary_core::{
     Error, Result,
     error::Violations,
-    id, media,
-    name::{AssetName, quote},
+    id, lineage, media,
+    name::{AssetName, SessionName, quote},
     path,
 };
 use granary_proto::{metadata::v1::Asset, storage::v1::UploadRequest};
@@ -15,7 +15,6 @@ use granary_runtime::rpc;
 /// The largest object of S3.
 const MAX_SIZE: u64 = 5 << 40;
 const MAX_SOURCES: usize = 100;
-const MAX_PRODUCER: usize = 512;
 
 /// A file to send; every field is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +29,8 @@ pub(crate) struct Declared {
 }
 
 impl Declared {
-    /// Checks a batch; the error names every field that is wrong.
-    pub(crate) fn all(requests: Vec<UploadRequest>) -> Result<Vec<Self>> {
+    /// Checks a batch for a session; the error names every field that is wrong.
+    pub(crate) fn all(into: &SessionName, requests: Vec<UploadRequest>) -> Result<Vec<Self>> {
         rpc::batch_size("requests", requests.len())?;
         let (mut violations, mut paths) = (Violations::default(), HashSet::new());
         let mut all = Vec::with_capacity(requests.len());
@@ -40,13 +39,15 @@ impl Declared {
             if !paths.insert(request.path.clone()) {
                 violations.add(format!("{field}.path"), twice(&request.path));
             }
-            all.extend(violations.check(Self::one(request).map_err(|error| error.within(&field)))?);
+            all.extend(
+                violations.check(Self::one(into, request).map_err(|error| error.within(&field)))?,
+            );
         }
         violations.finish()?;
         Ok(all)
     }
 
-    fn one(request: UploadRequest) -> Result<Self> {
+    fn one(into: &SessionName, request: UploadRequest) -> Result<Self> {
         let mut violations = Violations::default();
         violations.check(path::check(&request.path))?;
         let size = u64::try_from(request.size_bytes)
@@ -72,8 +73,8 @@ impl Declared {
             );
         }
         let media_type = media_type(request.media_type, &request.path, &mut violations);
-        let derived_from = sources(&request.derived_from, &mut violations)?;
-        check_producer(&request.producer, &mut violations);
+        let derived_from = sources(into, &request.derived_from, &mut violations)?;
+        violations.check(producer(into, &request.producer))?;
         violations.finish()?;
         Ok(Self {
             path: request.path,
@@ -104,17 +105,9 @@ pub(super) fn twice(path: &str) -> String {
     format!("expected each path once, got {} again", quote(path))
 }
 
-/// Checks who made it.
-pub(super) fn check_producer(producer: &str, violations: &mut Violations) {
-    if producer.len() > MAX_PRODUCER {
-        violations.add(
-            "producer",
-            format!(
-                "expected at most {MAX_PRODUCER} bytes, got {}",
-                producer.len()
-            ),
-        );
-    }
+/// Checks what made it.
+pub(super) fn producer(into: &SessionName, text: &str) -> Result<()> {
+    lineage::producer(text, &into.project).map_err(|error| error.within("producer"))
 }
 
 // It becomes a header of a request, so it must be fit to be one.
@@ -138,7 +131,11 @@ fn media_type(declared: String, path: &str, violations: &mut Violations) -> Stri
     declared
 }
 
-fn sources(names: &[String], violations: &mut Violations) -> Result<Vec<AssetName>> {
+fn sources(
+    into: &SessionName,
+    names: &[String],
+    violations: &mut Violations,
+) -> Result<Vec<AssetName>> {
     if names.len() > MAX_SOURCES {
         violations.add(
             "derived_from",
@@ -148,7 +145,7 @@ fn sources(names: &[String], violations: &mut Violations) -> Result<Vec<AssetNam
     }
     let mut sources = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
-        let parsed = AssetName::parse(name)
+        let parsed = lineage::source(name, &into.project)
             .map_err(|error: Error| error.within(&format!("derived_from[{index}]")));
         sources.extend(violations.check(parsed)?);
     }
@@ -168,9 +165,13 @@ mod tests {
         }
     }
 
+    fn session() -> SessionName {
+        SessionName::new("p", "d", "s").unwrap()
+    }
+
     #[test]
     fn a_good_file_is_completed_with_what_can_be_guessed() {
-        let all = Declared::all(vec![request("camera/1.JPG")]).unwrap();
+        let all = Declared::all(&session(), vec![request("camera/1.JPG")]).unwrap();
         assert_eq!(all[0].media_type, "image/jpeg");
         assert_eq!(all[0].sha256, "a".repeat(64));
     }
@@ -182,11 +183,15 @@ mod tests {
             size_bytes: -1,
             sha256: "zz".into(),
             media_type: "a/b\r\nx-amz-acl: public-read".into(),
-            derived_from: vec!["nothing".into()],
-            producer: "p".repeat(600),
+            derived_from: vec![
+                "nothing".into(),
+                "projects/p/datasets/d/assets/a".into(),
+                "projects/q/datasets/d/assets/a".into(),
+            ],
+            producer: "projects/q/jobs/j".into(),
         };
         let Err(Error::Invalid(violations)) =
-            Declared::all(vec![request("a"), wrong, request("a")])
+            Declared::all(&session(), vec![request("a"), wrong, request("a")])
         else {
             panic!("accepted")
         };
@@ -199,6 +204,7 @@ mod tests {
                 "requests[1].sha256",
                 "requests[1].media_type",
                 "requests[1].derived_from[0]",
+                "requests[1].derived_from[2]",
                 "requests[1].producer",
                 "requests[2].path",
             ]
@@ -207,7 +213,13 @@ mod tests {
 
     #[test]
     fn batches_are_bounded() {
-        assert!(Declared::all(vec![]).is_err());
-        assert!(Declared::all((0..1001).map(|i| request(&i.to_string())).collect()).is_err());
+        assert!(Declared::all(&session(), vec![]).is_err());
+        assert!(
+            Declared::all(
+                &session(),
+                (0..1001).map(|i| request(&i.to_string())).collect()
+            )
+            .is_err()
+        );
     }
 }

@@ -18,7 +18,7 @@ async fn copy(
         .map(|(source, path)| CopyRequest {
             source: source.clone(),
             path: (*path).into(),
-            producer: "run".into(),
+            producer: "projects/default/pipelines/p/runs/r".into(),
             ..Default::default()
         })
         .collect();

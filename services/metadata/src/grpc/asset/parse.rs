@@ -1,8 +1,8 @@
 //! Requests about assets.
 
 use granary_core::{
-    Error, Result, id,
-    name::{AssetName, ProjectName, quote},
+    Error, Result, id, lineage,
+    name::{AssetName, ProjectName, SessionName, quote},
     path,
 };
 use granary_proto::{
@@ -42,22 +42,20 @@ fn of_project(parent: &ProjectName, field: &str, text: &str) -> Result<AssetName
 }
 
 pub(super) fn registration(request: BatchCreateAssetsRequest) -> Result<Registration> {
-    let session = name("parent", &request.parent)?;
+    let session: SessionName = name("parent", &request.parent)?;
     batch_size("assets", request.assets.len())?;
-    let parse =
-        |(i, asset)| new_asset(asset).map_err(|error: Error| error.within(&format!("assets[{i}]")));
+    let parse = |(i, asset)| {
+        let at = format!("assets[{i}]");
+        new_asset(asset, &session.project).map_err(|error: Error| error.within(&at))
+    };
+    let assets = request.assets.into_iter().enumerate().map(parse);
     Ok(Registration {
+        assets: assets.collect::<Result<_>>()?,
         session,
-        assets: request
-            .assets
-            .into_iter()
-            .enumerate()
-            .map(parse)
-            .collect::<Result<_>>()?,
     })
 }
 
-fn new_asset(asset: WireAsset) -> Result<NewAsset> {
+fn new_asset(asset: WireAsset, project: &str) -> Result<NewAsset> {
     path::check(&asset.path)?;
     if asset.size_bytes < 0 {
         return Err(Error::invalid(
@@ -75,8 +73,9 @@ fn new_asset(asset: WireAsset) -> Result<NewAsset> {
         ));
     }
     check::text("media_type", &asset.media_type, 255)?;
-    check::names("derived_from", &asset.derived_from, 100)?;
-    check::text("producer", &asset.producer, 512)?;
+    let source = |name: &str| lineage::source(name, project);
+    check::names("derived_from", &asset.derived_from, 100, source)?;
+    lineage::producer(&asset.producer, project).map_err(|error| error.within("producer"))?;
     Ok(NewAsset {
         path: asset.path,
         media_type: asset.media_type,
