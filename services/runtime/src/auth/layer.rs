@@ -17,6 +17,8 @@ use tower::{Layer, Service};
 use super::{
     Caller, Directory, Principal, REFUSED, Role, Verifier,
     behalf::{self, ON_BEHALF_OF},
+    budget::Budget,
+    malformed,
     message::{self, Origin},
     observe::Watch,
     roles::{Rule, rule},
@@ -42,6 +44,7 @@ pub struct AuthLayer {
     verifier: Verifier,
     directory: Option<Directory>,
     inside: bool,
+    budget: Arc<Budget>,
     ledger: Option<Ledger>,
 }
 
@@ -52,6 +55,7 @@ impl AuthLayer {
             verifier,
             directory,
             inside: true,
+            budget: Arc::default(),
             ledger: None,
         }
     }
@@ -62,6 +66,7 @@ impl AuthLayer {
             verifier,
             directory: Some(directory),
             inside: false,
+            budget: Arc::default(),
             ledger: None,
         }
     }
@@ -112,7 +117,7 @@ where
         if OPEN.contains(&path) {
             let watch = self.gate.watch_open(path, &request);
             let answer = self.inner.call(request);
-            return Box::pin(async move { Ok(watch.answered(answer.await?)) });
+            return Box::pin(async move { Ok(watch.answered(malformed::told(answer.await?))) });
         }
         // The one that is ready is used; the next call polls the other.
         let other = self.inner.clone();
@@ -140,6 +145,7 @@ where
                     }
                 },
             };
+            let answer = malformed::told(answer);
             Ok(watch.answered(match admitted.lasting {
                 Some(lasting) => answer.map(|body| watched::guard(body, lasting)),
                 None => answer,
@@ -190,7 +196,7 @@ impl AuthLayer {
         };
         let on_behalf_of = self.on_behalf_of(&principal, request.headers())?;
         watch.on_behalf_of(on_behalf_of.as_ref());
-        let (project, mut request) = named(rule, request, self.origin(), watch).await?;
+        let (project, mut request) = named(rule, request, self.origin(&principal), watch).await?;
         let home = || principal.home().map(Arc::from);
         let place = project.clone().or_else(home);
         let role = self.role(&principal, place.as_deref()).await?;
@@ -224,11 +230,11 @@ impl AuthLayer {
         })
     }
 
-    fn origin(&self) -> Origin {
+    fn origin<'a>(&'a self, principal: &'a Principal) -> Origin<'a> {
         if self.inside {
             Origin::Inside
         } else {
-            Origin::Outside
+            Origin::Outside(&self.budget, principal)
         }
     }
 
@@ -299,7 +305,7 @@ impl AuthLayer {
 async fn named(
     rule: &Rule,
     request: Request<Body>,
-    origin: Origin,
+    origin: Origin<'_>,
     watch: &mut Watch,
 ) -> Result<(Option<Arc<str>>, Request<Body>), Error> {
     let Some(field) = &rule.names else {

@@ -11,8 +11,9 @@ use granary_core::{Error, Result};
 use granary_proto::MAX_MESSAGE_BYTES;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
 use tonic::{Status, body::Body};
+
+use super::{Principal, budget::Budget};
 
 /// A flag and a length stand before each message.
 const HEAD: usize = 5;
@@ -21,21 +22,18 @@ const HEAD: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Messages up to this size are read at once, in bytes; of larger ones only as many at the same time as the budget holds.
 const SMALL: usize = 64 * 1024;
-/// What large messages from outside, whose callers are not let in yet, take at most, in bytes.
-const BUDGET: usize = 64 * 1024 * 1024;
-static OUTSIDE: Semaphore = Semaphore::const_new(BUDGET);
 
 /// Where a call comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin<'a> {
     /// One of Granary's services, which waits for nobody outside.
     Inside,
-    /// Anybody with a token.
-    Outside,
+    /// Somebody with a token, whose large messages take from a budget.
+    Outside(&'a Budget, &'a Principal),
 }
 
 /// The encoded first message, and a body that begins with it again.
-pub(super) async fn first(body: Body, origin: Origin) -> Result<(Bytes, Body)> {
+pub(super) async fn first(body: Body, origin: Origin<'_>) -> Result<(Bytes, Body)> {
     tokio::time::timeout(PATIENCE, read(body, origin))
         .await
         .unwrap_or_else(|_| {
@@ -45,15 +43,15 @@ pub(super) async fn first(body: Body, origin: Origin) -> Result<(Bytes, Body)> {
         })
 }
 
-async fn read(mut body: Body, origin: Origin) -> Result<(Bytes, Body)> {
+async fn read(mut body: Body, origin: Origin<'_>) -> Result<(Bytes, Body)> {
     let mut read = body_frame(&mut body).await?;
     while read.len() < HEAD {
         read = [read, body_frame(&mut body).await?].concat().into();
     }
-    let length = wanted(&read)?;
-    let _room = match u32::try_from(length) {
-        Ok(size) if origin == Origin::Outside && length > SMALL => {
-            OUTSIDE.acquire_many(size).await.ok()
+    let length = wanted(&read)? - HEAD;
+    let _room = match (origin, u32::try_from(length)) {
+        (Origin::Outside(budget, principal), Ok(size)) if length > SMALL => {
+            Some(budget.room(principal, size).await)
         }
         _ => None,
     };
@@ -151,7 +149,20 @@ mod tests {
     use futures::{StreamExt as _, stream};
     use http_body_util::StreamBody;
 
-    use super::*;
+    use super::{
+        super::budget::{BUDGET, SHARE},
+        *,
+    };
+
+    fn principal(subject: &str) -> Principal {
+        Principal {
+            subject: subject.into(),
+            issuer: "https://id.example".into(),
+            email: None,
+            role: None,
+            expires: i64::MAX,
+        }
+    }
 
     fn body(chunks: &[&[u8]]) -> Body {
         let frames: Vec<_> = chunks
@@ -163,12 +174,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_in_pieces_is_read_whole_and_comes_again() {
-        let (message, body) = first(
-            body(&[&[0, 0], &[0, 0, 3, b'a'], b"bc", b"more"]),
-            Origin::Outside,
-        )
-        .await
-        .unwrap();
+        let (budget, ada) = (Budget::default(), principal("ada"));
+        let pieces = body(&[&[0, 0], &[0, 0, 3, b'a'], b"bc", b"more"]);
+        let read = first(pieces, Origin::Outside(&budget, &ada)).await;
+        let (message, body) = read.unwrap();
         assert_eq!(&message[..], b"abc");
         let again = body.collect().await.unwrap().to_bytes();
         assert_eq!(&again[..], b"\0\0\0\0\x03abcmore");
@@ -177,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_message_is_refused() {
         let refused = |chunks: &'static [&'static [u8]]| async move {
-            first(body(chunks), Origin::Outside)
+            first(body(chunks), Origin::Inside)
                 .await
                 .map(drop)
                 .unwrap_err()
@@ -204,25 +213,75 @@ mod tests {
         Body::new(StreamBody::new(frames))
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn half_messages_from_outside_hold_up_large_ones_from_there_and_nothing_else() {
-        let mut halves: Vec<_> = (0..BUDGET / MAX_MESSAGE_BYTES)
-            .map(|_| Box::pin(first(half(), Origin::Outside)))
-            .collect();
+    fn large() -> Body {
+        let mut large = vec![0, 0, 1, 0, 1];
+        large.resize(HEAD + SMALL + 1, b'a');
+        body(&[&large])
+    }
+
+    /// Has principals send as many halves as there is room for.
+    async fn halves<'a>(
+        budget: &'a Budget,
+        principals: &'a [Principal],
+    ) -> Vec<Pin<Box<dyn Future<Output = Result<(Bytes, Body)>> + 'a>>> {
+        let of = move |principal| {
+            (0..SHARE / MAX_MESSAGE_BYTES).map(move |_| {
+                Box::pin(first(half(), Origin::Outside(budget, principal)))
+                    as Pin<Box<dyn Future<Output = _>>>
+            })
+        };
+        let mut halves: Vec<_> = principals.iter().flat_map(of).collect();
         for half in &mut halves {
             assert!(futures::poll!(half).is_pending());
         }
-        let mut large = vec![0, 0, 1, 0, 1];
-        large.resize(HEAD + SMALL + 1, b'a');
-        let waits = first(body(&[&large]), Origin::Outside);
-        let mut waits = std::pin::pin!(waits);
+        halves
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_messages_from_outside_hold_up_large_ones_from_there_and_nothing_else() {
+        let budget = Budget::default();
+        let some: Vec<_> = (0..BUDGET / SHARE)
+            .map(|n| principal(&n.to_string()))
+            .collect();
+        let halves = halves(&budget, &some).await;
+        let ada = principal("ada");
+        let outside = Origin::Outside(&budget, &ada);
+        let mut waits = std::pin::pin!(first(large(), outside));
         assert!(futures::poll!(&mut waits).is_pending());
-        first(body(&[&large]), Origin::Inside).await.unwrap();
-        first(body(&[b"\0\0\0\0\x01a"]), Origin::Outside)
+        first(large(), Origin::Inside).await.unwrap();
+        first(body(&[b"\0\0\0\0\x01a"]), outside).await.unwrap();
+        for half in halves {
+            assert!(matches!(half.await, Err(Error::DeadlineExceeded { .. })));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_messages_of_one_principal_hold_up_its_own_large_ones_only() {
+        let budget = Budget::default();
+        let [eve, ada] = [[principal("eve")], [principal("ada")]];
+        let halves = halves(&budget, &eve).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let mut waits = std::pin::pin!(first(large(), Origin::Outside(&budget, &eve[0])));
+        assert!(futures::poll!(&mut waits).is_pending());
+        first(large(), Origin::Outside(&budget, &ada[0]))
             .await
             .unwrap();
         for half in halves {
             assert!(matches!(half.await, Err(Error::DeadlineExceeded { .. })));
         }
+        waits.await.unwrap();
+        first(large(), Origin::Outside(&budget, &ada[0]))
+            .await
+            .unwrap();
+        assert_eq!(budget.holders(), 1, "who is done is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_keys_of_a_project_share_one_share() {
+        let budget = Budget::default();
+        let keys = ["projects/p/apiKeys/a", "projects/p/apiKeys/b"].map(principal);
+        let _halves = halves(&budget, &keys[..1]).await;
+        let mut waits = std::pin::pin!(first(large(), Origin::Outside(&budget, &keys[1])));
+        assert!(futures::poll!(&mut waits).is_pending());
     }
 }

@@ -4,11 +4,13 @@
 //! that a token in use costs one look-up.
 
 mod behalf;
+mod budget;
 pub mod directory;
 mod issuer;
 mod jwt;
 mod keys;
 mod layer;
+mod malformed;
 mod message;
 mod observe;
 pub mod oidc;
