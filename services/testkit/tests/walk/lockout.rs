@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use granary_proto::{
     identity::v1::{
         ApiKey, CreateApiKeyRequest, DeleteMemberRequest, ExchangeApiKeyRequest,
@@ -10,23 +11,23 @@ use granary_proto::{
         token_service_client::TokenServiceClient,
     },
     job::v1::{
-        AcquireJobsRequest, Job, ListJobsRequest, RegisterWorkerRequest, StreamJobLogsRequest,
-        StreamJobLogsResponse, WatchJobRequest, Worker, job_service_client::JobServiceClient,
-        worker_service_client::WorkerServiceClient,
+        AcquireJobsRequest, ListJobsRequest, RegisterWorkerRequest, Worker,
+        job_service_client::JobServiceClient, worker_service_client::WorkerServiceClient,
     },
-    metadata::v1::{
-        ListDatasetsRequest, WatchEventsRequest, WatchEventsResponse,
-        dataset_service_client::DatasetServiceClient, event_service_client::EventServiceClient,
-    },
+    metadata::v1::{ListDatasetsRequest, dataset_service_client::DatasetServiceClient},
     pipeline::v1::{ListRunsRequest, run_service_client::RunServiceClient},
+    prost_reflect::{MethodDescriptor, Value},
     storage::v1::{BatchCreateDownloadsRequest, download_service_client::DownloadServiceClient},
 };
 use granary_runtime::{Link, auth::TokenSource};
+use prost::{Message as _, bytes::Bytes};
+use sea_orm::{ConnectionTrait as _, Database};
 use tonic::{Code, Streaming, transport::Endpoint};
 
 use crate::{
+    names::naming,
     workers::{MUCH, queue},
-    world::{PROJECT, World},
+    world::{PROJECT, World, path},
 };
 
 /// In words: 10 seconds.
@@ -40,17 +41,6 @@ async fn link(world: &World, token: &str) -> Link {
 
 fn parent() -> String {
     format!("projects/{PROJECT}")
-}
-
-async fn watch(way: &Link) -> Streaming<WatchEventsResponse> {
-    let request = WatchEventsRequest {
-        parent: parent(),
-        ..WatchEventsRequest::default()
-    };
-    let events = EventServiceClient::new(way.clone())
-        .watch_events(request)
-        .await;
-    events.unwrap().into_inner()
 }
 
 /// What each service says to a call about the project.
@@ -94,20 +84,47 @@ async fn told_by_each(way: &Link) -> Vec<Code> {
         .collect()
 }
 
-/// What runs of a job that waits.
-async fn watch_job(way: &Link) -> (Streaming<Job>, Streaming<StreamJobLogsResponse>) {
-    let (mut jobs, name) = (
-        JobServiceClient::new(way.clone()),
-        format!("{}/jobs/j", parent()),
+/// What streams are about: a job and a run that wait.
+async fn wait_for_ever(world: &World) {
+    queue(world, &[PROJECT]).await;
+    // As another process would have queued it, which never takes it.
+    let file = world.node.folder().join("data/db/pipeline.db");
+    let database = Database::connect(format!("sqlite://{}", file.display()));
+    let run = format!(
+        "INSERT INTO runs VALUES ('r', '{PROJECT}', 'p', 1, '{}/datasets/raw/sessions/s', 1, 0, 0, 0, 0, 0, '', 1, 0, 0)",
+        parent()
     );
-    let states = jobs.watch_job(WatchJobRequest { name: name.clone() }).await;
-    let request = StreamJobLogsRequest {
-        name,
-        follow: true,
-        ..StreamJobLogsRequest::default()
-    };
-    let logs = jobs.stream_job_logs(request).await;
-    (states.unwrap().into_inner(), logs.unwrap().into_inner())
+    let database = database.await.unwrap();
+    database.execute_unprepared(&run).await.unwrap();
+    database.close().await.unwrap();
+}
+
+/// Every stream of every service, as reflection tells them. One that is about something else is not there, which fails: have it wait for ever too.
+async fn follow_all(world: &World, token: &str) -> Vec<(String, Streaming<Bytes>)> {
+    let mut streams = Vec::new();
+    let methods = world.methods().await.into_iter();
+    for method in methods.filter(MethodDescriptor::is_server_streaming) {
+        let mut request = naming(&method);
+        if method.input().get_field_by_name("follow").is_some() {
+            request.set_field_by_name("follow", Value::Bool(true));
+        }
+        let path = path(&method);
+        let stream = world.follow(&path, request.encode_to_vec(), Some(token));
+        let stream = stream
+            .await
+            .unwrap_or_else(|status| panic!("{path}: {status:?}"));
+        streams.push((path, stream));
+    }
+    assert!(streams.len() >= 4, "reflection tells them all");
+    streams
+}
+
+/// Each of them ends, since its caller is no member any more.
+async fn all_end(streams: Vec<(String, Streaming<Bytes>)>) {
+    let ends = streams.into_iter().map(async |(path, stream)| {
+        assert_eq!(until_it_ends(stream).await, Code::NotFound, "{path}");
+    });
+    join_all(ends).await;
 }
 
 async fn until_it_ends<T>(mut events: Streaming<T>) -> Code {
@@ -129,11 +146,11 @@ async fn until_it_ends<T>(mut events: Streaming<T>) -> Code {
 async fn a_removed_member_is_locked_out_of_everything_that_runs_too() {
     let world = World::start().await;
     world.member(PROJECT, "eve", ProjectRole::Viewer).await;
-    let eve = link(&world, &world.token("eve", None)).await;
+    let token = world.token("eve", None);
+    let eve = link(&world, &token).await;
     assert_eq!(told_by_each(&eve).await, [Code::Ok; 4]);
-    queue(&world, &[PROJECT]).await;
-    let events = watch(&eve).await;
-    let (states, logs) = watch_job(&eve).await;
+    wait_for_ever(&world).await;
+    let streams = follow_all(&world, &token).await;
     let mut members = MemberServiceClient::new(world.node.link());
     let list = ListMembersRequest {
         parent: parent(),
@@ -155,9 +172,7 @@ async fn a_removed_member_is_locked_out_of_everything_that_runs_too() {
         .delete_member(DeleteMemberRequest { name })
         .await
         .unwrap();
-    assert_eq!(until_it_ends(events).await, Code::NotFound);
-    assert_eq!(until_it_ends(states).await, Code::NotFound);
-    assert_eq!(until_it_ends(logs).await, Code::NotFound);
+    all_end(streams).await;
     assert!(removed.elapsed() < SOON);
     assert_eq!(told_by_each(&eve).await, [Code::NotFound; 4]);
 }
@@ -188,7 +203,8 @@ async fn a_revoked_key_is_locked_out_with_the_tokens_it_was_exchanged_for() {
         .token;
     let machine = link(&world, &token).await;
     assert_eq!(told_by_each(&machine).await, [Code::Ok; 4]);
-    let events = watch(&machine).await;
+    wait_for_ever(&world).await;
+    let streams = follow_all(&world, &token).await;
     let name = made.api_key.unwrap().name;
     let revoked = Instant::now();
     keys.revoke_api_key(RevokeApiKeyRequest { name })
@@ -196,7 +212,7 @@ async fn a_revoked_key_is_locked_out_with_the_tokens_it_was_exchanged_for() {
         .unwrap();
     let refused = tokens.exchange_api_key(exchange).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
-    assert_eq!(until_it_ends(events).await, Code::NotFound);
+    all_end(streams).await;
     assert!(revoked.elapsed() < SOON);
     assert_eq!(told_by_each(&machine).await, [Code::NotFound; 4]);
 }

@@ -7,7 +7,10 @@
 )]
 
 mod attacks;
+mod fields;
 mod lockout;
+mod malformed;
+mod names;
 mod roles;
 mod workers;
 mod world;

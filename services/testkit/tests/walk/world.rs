@@ -22,7 +22,7 @@ use prost::{
     bytes::{Buf as _, BufMut as _, Bytes},
 };
 use tonic::{
-    Request, Status,
+    Request, Status, Streaming,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::MetadataValue,
@@ -119,7 +119,7 @@ impl World {
         members.create_member(request).await.unwrap();
     }
 
-    fn issuer(&self) -> Issuer {
+    pub(crate) fn issuer(&self) -> Issuer {
         Issuer::open(&self.node.folder().join("data/issuer-key")).unwrap()
     }
 
@@ -238,22 +238,57 @@ impl World {
         method: &MethodDescriptor,
         message: &DynamicMessage,
         token: Option<&str>,
-    ) -> Result<(), Status> {
-        let mut request = Request::new(message.encode_to_vec());
-        request.set_timeout(Duration::from_secs(30));
-        if let Some(token) = token {
-            let bearer = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
-            request.metadata_mut().insert("authorization", bearer);
+    ) -> Result<Bytes, Status> {
+        let streams = method.is_server_streaming();
+        let bytes = message.encode_to_vec();
+        self.send(&path(method), streams, bytes, token).await
+    }
+
+    /// Sends bytes, whatever they are; the answer, which is empty of a stream.
+    pub(crate) async fn send(
+        &self,
+        path: &str,
+        streams: bool,
+        bytes: Vec<u8>,
+        token: Option<&str>,
+    ) -> Result<Bytes, Status> {
+        if streams {
+            return self.follow(path, bytes, token).await.map(|_| Bytes::new());
         }
-        let path = path(method).parse().unwrap();
+        let mut request = request(bytes, token);
+        request.set_timeout(Duration::from_secs(30));
+        let mut client = self.grpc().await;
+        let answer = client.unary(request, path.parse().unwrap(), Raw);
+        answer.await.map(tonic::Response::into_inner)
+    }
+
+    /// Opens a stream of the server.
+    pub(crate) async fn follow(
+        &self,
+        path: &str,
+        bytes: Vec<u8>,
+        token: Option<&str>,
+    ) -> Result<Streaming<Bytes>, Status> {
+        let path = path.parse().unwrap();
+        let mut client = self.grpc().await;
+        let answer = client.server_streaming(request(bytes, token), path, Raw);
+        answer.await.map(tonic::Response::into_inner)
+    }
+
+    async fn grpc(&self) -> Grpc<Channel> {
         let mut client = Grpc::new(self.channel.clone());
         client.ready().await.unwrap();
-        if method.is_server_streaming() {
-            client.server_streaming(request, path, Raw).await.map(drop)
-        } else {
-            client.unary(request, path, Raw).await.map(drop)
-        }
+        client
     }
+}
+
+fn request(bytes: Vec<u8>, token: Option<&str>) -> Request<Vec<u8>> {
+    let mut request = Request::new(bytes);
+    if let Some(token) = token {
+        let bearer = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
+        request.metadata_mut().insert("authorization", bearer);
+    }
+    request
 }
 
 /// `/{package}.{Service}/{Method}`.
