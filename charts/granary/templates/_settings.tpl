@@ -1,0 +1,66 @@
+{{/* A value of TOML: text, number, boolean, list, or a table within one line. JSON's texts are TOML's too. */}}
+{{- define "granary.toml.value" -}}
+{{- if kindIs "map" . -}}
+{ {{- range $i, $key := keys . | sortAlpha }}{{ if $i }},{{ end }} {{ toRawJson $key }} = {{ include "granary.toml.value" (get $ $key) }}{{ end }} }
+{{- else if kindIs "slice" . -}}
+[{{ range $i, $item := . }}{{ if $i }}, {{ end }}{{ include "granary.toml.value" $item }}{{ end }}]
+{{- else -}}
+{{ toRawJson . }}
+{{- end -}}
+{{- end -}}
+
+{{/* The lines of a table of TOML, sorted, without what is not set. */}}
+{{- define "granary.toml.lines" -}}
+{{- range $key := keys . | sortAlpha -}}
+{{- $value := get $ $key -}}
+{{- if not (kindIs "invalid" $value) }}
+{{ $key }} = {{ include "granary.toml.value" $value }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Where the object store is. */}}
+{{- define "granary.objectStore.url" -}}
+{{- if .Values.minio.enabled -}}
+{{- $endpoint := printf "http://%s-minio.%s.svc:9000" (include "granary.fullname" .) .Release.Namespace -}}
+s3://{{ .Values.minio.bucketPrefix }}?endpoint={{ $endpoint }}&public_endpoint={{ default $endpoint .Values.minio.publicEndpoint }}
+{{- else -}}
+{{- .Values.objectStore.url -}}
+{{- end -}}
+{{- end -}}
+
+{{/* granary.toml, the same for all services and for the ingress. */}}
+{{- define "granary.settings" -}}
+{{- $name := include "granary.fullname" . -}}
+{{- $kubernetes := dict
+  "namespace" (include "granary.jobs.namespace" .)
+  "image" (include "granary.image" .)
+  "image_pull_policy" .Values.image.pullPolicy
+  "service_account" .Values.jobs.serviceAccount
+  "ttl" .Values.jobs.ttl -}}
+{{- $settings := dict
+  "listen" "0.0.0.0:7070"
+  "internal_listen" "0.0.0.0:7072"
+  "metadata_endpoint" (printf "http://%s-metadata:7072" $name)
+  "storage_endpoint" (printf "http://%s-storage:7072" $name)
+  "object_store" (include "granary.objectStore.url" .)
+  "signing_key_file" "/etc/granary/keys/signing.pem"
+  "job_slots" 0
+  "trusted_hops" (.Values.ingress.trusted_hops | default 0 | int | add1) -}}
+{{- include "granary.toml.lines" (merge $settings .Values.settings) | trim }}
+{{ range .Values.oidc }}
+[[oidc]]
+{{- include "granary.toml.lines" . }}
+{{ end }}
+{{- with .Values.ingress }}
+[ingress]
+{{- include "granary.toml.lines" . }}
+{{ end }}
+[kubernetes]
+{{- include "granary.toml.lines" (merge $kubernetes .Values.jobs.settings) }}
+{{- range $profile, $nodes := .Values.jobs.profiles }}
+
+[kubernetes.profiles.{{ $profile }}]
+{{- include "granary.toml.lines" $nodes }}
+{{- end }}
+{{ end -}}
