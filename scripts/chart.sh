@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The chart and what stands beside it: what they render to, and whether Kubernetes takes that.
 #
-#   scripts/chart.sh check       lint, golden renderings, refusals, schemas, README; changes nothing
+#   scripts/chart.sh check       lint, golden renderings, refusals, settings, schemas, README; changes nothing
 #   scripts/chart.sh render      writes the golden renderings and the README anew, after a wanted change
 #   scripts/chart.sh server      has the API server of $KUBECONFIG judge all renderings without keeping them, at the restricted Pod Security level
 set -euo pipefail
@@ -94,6 +94,18 @@ check_refusals() {
     refused "metrics.serviceMonitor.enabled: set metrics.enabled too" --set metrics.serviceMonitor.enabled=true
 }
 
+# The settings are TOML, whatever values they are made of.
+check_settings() {
+    python3 -B - "$GOLDEN"/*.yaml <<'PYTHON'
+import re, sys, tomllib
+for name in sys.argv[1:]:
+    text = re.search(r"^  granary\.toml: \|\n((?:    .*\n)+)", open(name, encoding="utf-8").read(), re.M)[1]
+    settings = tomllib.loads(re.sub(r"^    ", "", text, flags=re.M))
+    assert settings["oidc"] and settings["kubernetes"] and isinstance(settings["trusted_hops"], int), name
+    assert all(isinstance(value, int) for key, value in settings.get("ingress", {}).items() if key.startswith(("rate", "max"))), name
+PYTHON
+}
+
 conforms() {
     "$KUBECONFORM" -strict -schema-location "$SCHEMAS/{{.ResourceKind}}{{.KindSuffix}}.json" "$@"
 }
@@ -123,7 +135,7 @@ check() {
     SCHEMAS=$(tool schemas)
     KUBECONFORM=$(tool kubeconform)
     KUSTOMIZE=$(tool kustomize)
-    for part in lint golden refusals schemas readme; do
+    for part in lint golden refusals settings schemas readme; do
         echo "chart: $part"
         "check_$part" || failed+=("$part")
     done
@@ -132,30 +144,36 @@ check() {
 
 # Whether the API server takes all objects, without a warning: each namespace says what breaks the restricted level.
 server() {
-    local name output=$TEMPORARY/said kubectl
-    kubectl=${KUBECTL:-kubectl}
+    local name
+    KUBECTL=${KUBECTL:-kubectl}
     KUSTOMIZE=$(tool kustomize)
+    NAMESPACE=granary-check
     for name in $(cases); do
         # Without the operator of Prometheus its objects are unknown.
         "$HELM" template granary "$CHART" --namespace "$NAMESPACE" --values "$(values_of "$name")" \
-            --set metrics.serviceMonitor.enabled=false >"$TEMPORARY/$name.chart.yaml"
+            --set jobs.namespace=granary-check-jobs,metrics.serviceMonitor.enabled=false >"$TEMPORARY/$name-values.yaml"
     done
-    for name in $(overlays); do "$KUSTOMIZE" build "k8s/overlays/$name" >"$TEMPORARY/$name.overlay.yaml"; done
+    for name in $(overlays); do
+        "$KUSTOMIZE" build "k8s/overlays/$name" | sed -E 's/^(  name(space)?: )granary$/\1granary-check/' >"$TEMPORARY/$name-overlay.yaml"
+    done
     # A namespace that is only dry cannot hold anything.
-    cat "$TEMPORARY"/*.yaml | awk 'BEGIN { RS = "\n---\n"; ORS = "\n---\n" } /(^|\n)kind: Namespace\n/' >"$TEMPORARY/namespaces"
-    printf '%s\n' "apiVersion: v1" "kind: Namespace" "metadata: {name: $NAMESPACE}" >>"$TEMPORARY/namespaces"
-    "$kubectl" apply --filename "$TEMPORARY/namespaces" >/dev/null
-    # shellcheck disable=SC2064 # both are known now
-    trap "'$kubectl' delete --wait=false --filename '$TEMPORARY/namespaces' >/dev/null; rm -rf '$TEMPORARY'" EXIT
-    "$kubectl" label --overwrite namespace "$NAMESPACE" pod-security.kubernetes.io/{enforce,warn}=restricted >/dev/null
-    for name in "$TEMPORARY"/*.yaml; do
-        "$kubectl" apply --dry-run=server --namespace "$NAMESPACE" --filename "$name" >"$output" 2>&1 || {
-            cat "$output"
-            die "the API server refuses $(basename "$name")"
-        }
-        if grep -i "^warning" "$output"; then die "the API server warns of $(basename "$name")"; fi
-        echo "chart: $(basename "$name" .yaml): $(grep -c "dry run" "$output") objects taken"
+    trap '"$KUBECTL" delete --ignore-not-found namespace granary-check granary-check-jobs >/dev/null; rm -rf "$TEMPORARY"' EXIT
+    for name in granary-check granary-check-jobs; do
+        "$KUBECTL" create --save-config namespace "$name" >/dev/null
+        "$KUBECTL" label namespace "$name" pod-security.kubernetes.io/{enforce,warn}=restricted >/dev/null
     done
+    # As a release does: what says nothing else is in its namespace.
+    "$KUBECTL" config view --flatten --minify >"$TEMPORARY/kubeconfig"
+    "$KUBECTL" --kubeconfig "$TEMPORARY/kubeconfig" config set-context --current --namespace="$NAMESPACE" >/dev/null
+    for name in "$TEMPORARY"/*.yaml; do taken "$name"; done
+}
+
+taken() {
+    local output
+    output=$("$KUBECTL" --kubeconfig "$TEMPORARY/kubeconfig" apply --dry-run=server --filename "$1" 2>&1) ||
+        die "$(basename "$1") is refused: $output"
+    if grep -i "^warning" <<<"$output"; then die "$(basename "$1"): the API server warns"; fi
+    echo "chart: $(basename "$1" .yaml): $(grep -c "server dry run" <<<"$output") objects taken"
 }
 
 usage() {

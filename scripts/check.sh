@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Everything that is checked without running the product. All checks run; the last line names those that failed.
 #
-#   scripts/check.sh [fmt] [clippy] [protos] [scripts] [tree] [licences] [ingress]    all of them if none is named
+#   scripts/check.sh [fmt] [clippy] [protos] [scripts] [tree] [licences] [ingress] [chart]    all of them if none is named
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
-CHECKS=(fmt protos scripts tree clippy licences ingress)
+CHECKS=(fmt protos scripts tree clippy licences ingress chart)
 
 check_fmt() { cargo fmt --all --check; }
 
@@ -44,6 +44,9 @@ check_ingress() {
 }
 
 check_licences() { python3 -B scripts/check_licences.py; }
+
+# What the chart renders to, and whether Kubernetes takes it.
+check_chart() { scripts/chart.sh check; }
 
 [[ $# -gt 0 ]] || set -- "${CHECKS[@]}"
 for check; do
