@@ -40,12 +40,17 @@
   {{- include "granary.container" $ | nindent 2 }}
   command: [envoy]
   args:
-    - --config-path=/etc/envoy/granary/envoy.yaml
-    - --concurrency={{ .concurrency }}
+    # Envoy takes no `--name=value`.
+    - --config-path
+    - /etc/envoy/granary/envoy.yaml
+    - --concurrency
+    - {{ .concurrency | quote }}
     - --disable-hot-restart
     # While it drains, each answer tells its client to take another connection.
-    - --drain-strategy=immediate
-    - --drain-time-s={{ .drainSeconds }}
+    - --drain-strategy
+    - immediate
+    - --drain-time-s
+    - {{ .drainSeconds | quote }}
   ports:
     - {name: https, containerPort: 7443}
   startupProbe:
