@@ -16,8 +16,9 @@ TEMPORARY=$(mktemp -d)
 trap 'rm -rf "$TEMPORARY"' EXIT
 
 tool() { scripts/tools.sh "$1" && scripts/tools.sh path "$1"; }
-cases() { basename --suffix=-values.yaml --multiple "$CHART"/ci/*-values.yaml; }
-overlays() { basename --multiple k8s/overlays/*/; }
+names() { sed -E 's#.*/([^/]+)/?$#\1#; s/-values\.yaml$//' < <(printf '%s\n' "$@"); }
+cases() { names "$CHART"/ci/*-values.yaml; }
+overlays() { names k8s/overlays/*/; }
 
 # What Helm makes of values, but for what is made at random: keys, certificates, passwords.
 rendering() {

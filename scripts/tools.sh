@@ -85,16 +85,14 @@ get_helm-docs() { get_go helm-docs "$HELM_DOCS"; }
 schemas_folder() { echo "$TOOLS/schemas-$(cat "$ROOT/scripts/kubernetes_schemas.py" <(printf '%s\n' "${SCHEMAS[@]}") | cksum | cut -d' ' -f1)"; }
 has_schemas() { [[ -d $(schemas_folder) ]]; }
 get_schemas() {
-    local folder module sources=()
+    local folder source module sources=()
     folder=$(schemas_folder)
     needs go "the schemas of Kubernetes"
     note "making schemas of $KUBERNETES"
-    for module in "$KUBERNETES" "$PROMETHEUS_OPERATOR" "$SKAFFOLD"; do
-        quietly "fetching $module" env -C "$TOOLS" go mod download "$module"
-    done
-    # Go writes a capital in a path as `!` and the small letter.
-    for module in "${SCHEMAS[@]}"; do
-        sources+=("$(go env GOMODCACHE)/$(sed -E 's#@.*##; s#([A-Z])#!\l\1#g' <<<"$module")@${module#*@}")
+    for source in "${SCHEMAS[@]}"; do
+        module=$(grep -oE '^[^@]+@[^/]+' <<<"$source")
+        quietly "fetching $module" env -C "$TOOLS" go mod download -json "$module"
+        sources+=("$(sed -n 's/.*"Dir": "\(.*\)".*/\1/p' "$LOG")${source#"$module"}")
     done
     rm -rf "$folder.new"
     quietly "making schemas" python3 -B "$ROOT/scripts/kubernetes_schemas.py" "$folder.new" "${sources[@]}"
