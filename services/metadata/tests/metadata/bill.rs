@@ -25,6 +25,10 @@ async fn limit(world: &World, max_bytes: i64, max_objects: i64) {
 }
 
 /// Registers each asset in a session of its own, in tasks that run beside each other, by turns in each of the processes. What was let in.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tasks of a test's own, which it awaits"
+)]
 async fn all_at_once(worlds: &[&World], assets: &[Asset]) -> Vec<Asset> {
     for n in 0..assets.len() {
         worlds[0]
