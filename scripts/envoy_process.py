@@ -39,8 +39,10 @@ class Envoy:
         """Writes the configuration."""
         command = [
             program(), "ingress", "config", "--to", self.folder, "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin}",
-            "--upstream", self.upstream, "--certificate", self.tls / "tls.crt", "--key", self.tls / "tls.key", *self.settings,
+            "--certificate", self.tls / "tls.crt", "--key", self.tls / "tls.key", *self.settings,
         ]
+        if self.upstream:
+            command += ["--upstream", self.upstream]
         if self.data_dir:
             command += ["--data-dir", self.data_dir]
         done = subprocess.run(command, env=self.env, capture_output=True, text=True)

@@ -92,15 +92,16 @@ class Server:
 class Cli:
     """The command, as the local administrator of a server."""
 
-    def __init__(self, endpoint, token_file):
+    def __init__(self, endpoint, token_file, env=None):
         self.endpoint = endpoint
         self.token_file = Path(token_file)
+        self.more = env or {}
 
     def command(self, *arguments):
         return [str(program()), "--endpoint", self.endpoint, *map(str, arguments)]
 
     def env(self):
-        return {**os.environ, "GRANARY_TOKEN": self.token_file.read_text().strip(), "GRANARY_PROJECT": "default"}
+        return {**os.environ, "GRANARY_TOKEN": self.token_file.read_text().strip(), "GRANARY_PROJECT": "default", **self.more}
 
     def start(self, *arguments):
         """Starts a command and does not wait for it."""

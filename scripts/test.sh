@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All checks and all tests, with a PostgreSQL and a MinIO that are there for the run.
+# All checks and all tests, with a PostgreSQL and a MinIO that are there for the run, and the ingress from outside.
 #
-#   scripts/test.sh [ARGUMENTS OF cargo test]
+#   scripts/test.sh [ARGUMENTS OF cargo test]     with any, without the ingress
 #
-# The last line is `N passed, N failed`, over all test programs; checks count as one.
+# The last line is `N passed, N failed`, over all test programs and the cases of the ingress; checks count as one.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
@@ -26,7 +26,19 @@ status=0
 } 2>&1 | tee "$log" || status=1
 cargo test --workspace --locked --no-fail-fast "$@" 2>&1 | tee -a "$log" || status=1
 
+if [[ $# == 0 ]]; then
+    ingress=0
+    scripts/test-ingress.sh 2>&1 | tee -a "$log" || ingress=$?
+    if [[ $ingress == "$UNAVAILABLE" && ${CI:-} != true ]]; then
+        note "the ingress is not tested: what it takes cannot be had here"
+    elif [[ $ingress != 0 ]]; then
+        status=1
+    fi
+fi
+
 awk -v status="$status" '/^test result: / { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i - 1); if ($i ~ /^failed/) f += $(i - 1) } }
+     /^ingress: ok, [0-9]+ cases/ { p += $3 }
+     /^ingress: [0-9]+ of [0-9]+ cases failed/ { f += $2; p += $4 - $2 }
      END { if (status && !f) f = 1 # it did not even compile
            printf "%d passed, %d failed\n", p, f }' "$log"
 exit "$status"

@@ -72,9 +72,51 @@ def a_body_that_makes_no_sense_is_refused(world, body):
     same((answer.status, answer.json()["code"]), (400, "INVALID_ARGUMENT"), answer)
 
 
-@each("page_sze=1", "parent=projects/other", "page_size=1&parent=projects/default", "page_size=many")
-def a_parameter_that_makes_no_sense_is_named(world, query):
-    is_problem(world.client.get(f"{DATASETS}?{query}"), 400, "INVALID_ARGUMENT", query.split("=")[-2].split("&")[-1])
+TWICE = "stands in the path already"
+NOT_A_STATE = "expected one of JOB_STATE_QUEUED, JOB_STATE_ASSIGNED, "
+
+
+@each(
+    ("datasets?page_sze=1", "page_sze", "no such parameter"),
+    ("datasets?page_size=1&&x%3Cy%22=", "x?y?", "no such parameter"),
+    ("datasets?dataset.kind=1", "dataset.kind", "no such parameter"),
+    ("datasets?parent=projects/other", "parent", TWICE),
+    ("datasets?page_size=1&parent=projects/default", "parent", TWICE),
+    ("datasets?%70arent=projects/other", "parent", TWICE),
+    ("datasets?page_size=many", "page_size", "expected a whole number"),
+    ("datasets?pageSize=", "pageSize", "expected a whole number"),
+    ("jobs?state=JOB_STATE_FOO", "state", NOT_A_STATE),
+    ("jobs?state=queued", "state", NOT_A_STATE),
+    ("jobs/none:logs?follow=maybe", "follow", "expected true or false"),
+)
+def a_parameter_that_makes_no_sense_is_named(world, call, parameter, why):
+    problem = is_problem(world.client.get(f"/v1/projects/default/{call}"), 400, "INVALID_ARGUMENT", f"{parameter}: {why}")
+    [violation] = problem["violations"]
+    same(violation["field"], parameter)
+    holds(violation["description"].startswith(why) and "UNSPECIFIED" not in violation["description"], violation)
+
+
+@each("datasets?page_size=7", "datasets?pageSize=7", "datasets?page%5Fsize=7", "jobs?state=JOB_STATE_QUEUED", "jobs?state=1", "jobs?state=JOB%5FSTATE_QUEUED&")
+def a_parameter_that_makes_sense_is_taken(world, call):
+    same(world.client.get(f"/v1/projects/default/{call}").status, 200)
+
+
+@each(
+    ("POST", "datasets?dataset_id=e", {"kind": "DATASET_KIND_FOO"}, "dataset.kind"),
+    ("POST", "datasets?dataset_id=e", {"kind": 'RAW"'}, "dataset.kind"),
+    ("POST", "members", {"role": "owner"}, "member.role"),
+    ("POST", "jobs?job_id=e", {"attempts": [{"failure": 0}, {"failure": "BAD"}]}, "job.attempts[1].failure"),
+)
+def a_value_that_an_enum_has_not_is_named_with_its_field(world, verb, call, body, field):
+    problem = is_problem(world.client.call(verb, f"/v1/projects/default/{call}", body), 400, "INVALID_ARGUMENT", f"{field}: expected one of ")
+    same([violation["field"] for violation in problem["violations"]], [field])
+
+
+@case
+def a_value_of_an_enum_may_be_its_name_or_its_number(world):
+    for name, kind in (("by-name", "DATASET_KIND_PROCESSED"), ("by-number", 2), ("not-said", None)):
+        answer = world.client.call("POST", f"{DATASETS}?dataset_id={name}", {"kind": kind})
+        same((answer.status, answer.json()["kind"]), (200, "DATASET_KIND_PROCESSED" if kind else "DATASET_KIND_RAW"), answer)
 
 
 @case

@@ -74,7 +74,7 @@ async fn calls(way: &Link) -> anyhow::Result<f64> {
     let mut times = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {
         let begun = Instant::now();
-        tokens.get_principal(GetPrincipalRequest {}).await?;
+        tokens.get_principal(GetPrincipalRequest::default()).await?;
         times.push(begun.elapsed().as_secs_f64() * 1e6);
     }
     Ok(middle(times))

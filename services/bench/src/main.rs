@@ -11,6 +11,7 @@
 mod auth;
 mod floor;
 mod ingress;
+mod issuer;
 mod jobs;
 mod load;
 mod pipeline;

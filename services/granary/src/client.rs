@@ -25,7 +25,7 @@ use granary_proto::{
     },
     status::from_status,
 };
-use granary_runtime::{Link, auth::TokenSource};
+use granary_runtime::{Link, auth::TokenSource, secret::Secret};
 use tonic::{
     Code, Response, Status, Streaming,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
@@ -33,8 +33,10 @@ use tonic::{
 
 use crate::{
     config::{Config, Identity},
+    key::{self, Store},
     login::LoginSource,
     output::Out,
+    reach::{self, unreachable},
     retry::Retry,
 };
 
@@ -79,11 +81,7 @@ macro_rules! services {
 impl Client {
     /// Connects now, so that a server that is not there is told from a call that fails.
     pub(crate) async fn connect(config: &Config, out: &Out) -> Result<Self> {
-        let channel = endpoint(config)?
-            .connect()
-            .await
-            .map_err(|error| unreachable(config, &error))?;
-        Self::over(channel, config, out)
+        Self::over(connect(config).await?, config, out)
     }
 
     /// Connects at the first call, for those who wait for the server.
@@ -92,7 +90,7 @@ impl Client {
     }
 
     fn over(channel: Channel, config: &Config, out: &Out) -> Result<Self> {
-        let token = token(config.identity()?, &channel)?;
+        let token = token(config, &channel)?;
         Ok(Self {
             link: Link::remote(channel, token),
             config: config.clone(),
@@ -181,10 +179,9 @@ impl Client {
                 status.code(),
                 Code::Unknown | Code::Internal | Code::Unavailable | Code::Cancelled
             );
-        match from_status(status.clone()) {
-            _ if broke => unreachable(&self.config, &status),
-            Error::Unauthenticated { .. } => self.config.refused(),
-            other => other,
+        match broke {
+            true => unreachable(&self.config, &status),
+            false => told(&self.config, from_status(status)),
         }
     }
 
@@ -226,12 +223,36 @@ impl Client {
     }
 }
 
-fn token(identity: Identity, channel: &Channel) -> Result<TokenSource> {
-    match identity {
+/// The same configuration in the project of its API key, if it has a key and nobody named a project.
+pub(crate) async fn in_project_of_key(mut config: Config, retry: &Retry) -> Result<Config> {
+    // What is wrong with the identity is told by the call that needs it.
+    let Ok(Identity::ApiKey(key, _)) = config.identity() else {
+        return Ok(config);
+    };
+    if !config.names_project {
+        let known = || Store::of(&config.shown(), &key)?.project();
+        config.project = match known() {
+            Some(project) => project,
+            None => retry.call(async || project_of(&config, &key).await).await?,
+        };
+    }
+    Ok(config)
+}
+
+async fn project_of(config: &Config, key: &Secret) -> Result<ProjectName> {
+    let channel = connect(config).await?;
+    let store = Store::of(&config.shown(), key);
+    let project = key::source(key.clone(), store, &channel).project().await;
+    project.map_err(|error| told(config, error))
+}
+
+fn token(config: &Config, channel: &Channel) -> Result<TokenSource> {
+    match config.identity()? {
         Identity::Token(token) | Identity::Local(token) => TokenSource::fixed(token.reveal()),
         Identity::ApiKey(key, _) => {
-            let way = Link::remote(channel.clone(), TokenSource::none());
-            Ok(TokenSource::api_key(key, way))
+            let store = Store::of(&config.shown(), &key);
+            let source = key::source(key, store, channel);
+            Ok(TokenSource::exchanged(source))
         }
         Identity::Login(store) => Ok(TokenSource::exchanged(LoginSource::new(store))),
     }
@@ -273,21 +294,17 @@ fn tls(config: &Config) -> Result<ClientTlsConfig> {
     Ok(tls.ca_certificate(Certificate::from_pem(pem)))
 }
 
-fn unreachable(config: &Config, cause: &(dyn std::error::Error + 'static)) -> Error {
-    let mut root = cause;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    tracing::info!(cause = %root, "connection failed");
-    let (endpoint, cause) = (config.shown(), root.to_string());
-    let advice = match cause {
-        cause if config.endpoint.scheme() == "https" => cause,
-        _ if config.is_local() => "is the server running? start it with: granary serve".to_owned(),
-        cause => format!("{cause}; is the server running, and the endpoint right?"),
-    };
-    Error::Unavailable {
-        reason: format!("cannot reach {endpoint}: {advice}"),
-        cause: None,
+async fn connect(config: &Config) -> Result<Channel> {
+    let connected = endpoint(config)?.connect().await;
+    connected.map_err(|error| unreachable(config, &error))
+}
+
+// What the server says, in the words of who called.
+fn told(config: &Config, error: Error) -> Error {
+    match error {
+        Error::Unauthenticated { .. } => config.refused(),
+        Error::Unavailable { .. } => reach::of_other_kind(config).unwrap_or(error),
+        other => other,
     }
 }
 

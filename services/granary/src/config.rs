@@ -24,7 +24,7 @@ pub(crate) struct Flags {
         help_heading = "Connection"
     )]
     pub(crate) endpoint: Option<String>,
-    /// The project [default: default]
+    /// The project [default: that of the API key, if there is one, or else `default`]
     #[arg(
         long,
         global = true,
@@ -92,6 +92,8 @@ pub(crate) enum Identity {
 pub(crate) struct Config {
     pub(crate) endpoint: Url,
     pub(crate) project: ProjectName,
+    /// Whether somebody said so, and it is not the default.
+    pub(crate) names_project: bool,
     /// As given by flag, environment or file.
     pub(crate) token: Option<Secret>,
     /// The API key of the environment.
@@ -109,25 +111,23 @@ pub(crate) struct Config {
 impl Flags {
     /// Puts flags, environment, file and defaults together.
     pub(crate) fn settle(&self, file: File) -> Result<Config> {
-        let first = |flag: &Option<String>, file: Option<String>, default: &str| {
+        let first = |flag: &Option<String>, file: Option<String>| {
             [flag.clone(), file]
                 .into_iter()
                 .flatten()
                 .find(|text| !text.is_empty())
-                .unwrap_or_else(|| default.to_owned())
         };
+        let endpoint = first(&self.endpoint, file.endpoint);
+        let project = first(&self.project, file.project);
         let given =
             |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.reveal().is_empty());
         let file_of =
             |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
         let key_is_given = given(&self.api_key).is_some() || file_of(&self.api_key_file).is_some();
         Ok(Config {
-            endpoint: endpoint(&first(
-                &self.endpoint,
-                file.endpoint,
-                "http://127.0.0.1:7070",
-            ))?,
-            project: project(&first(&self.project, file.project, "default"))?,
+            endpoint: read_endpoint(endpoint.as_deref().unwrap_or("http://127.0.0.1:7070"))?,
+            names_project: project.is_some(),
+            project: read_project(project.as_deref().unwrap_or("default"))?,
             // Whatever is given now comes before all that stands in the file.
             token: given(&self.token).or(given(&file.token).filter(|_| !key_is_given)),
             api_key: given(&self.api_key),
@@ -142,7 +142,7 @@ impl Flags {
     }
 }
 
-fn endpoint(text: &str) -> Result<Url> {
+fn read_endpoint(text: &str) -> Result<Url> {
     let wrong = || {
         Error::invalid(
             "endpoint",
@@ -160,7 +160,7 @@ fn endpoint(text: &str) -> Result<Url> {
     if fine { Ok(url) } else { Err(wrong()) }
 }
 
-fn project(text: &str) -> Result<ProjectName> {
+fn read_project(text: &str) -> Result<ProjectName> {
     match text.strip_prefix("projects/") {
         Some(_) => ProjectName::parse(text).map_err(|error| error.within("project")),
         None => ProjectName::new(text),
@@ -301,9 +301,11 @@ mod tests {
         let config = flags.settle(file).unwrap();
         assert_eq!(config.shown(), "https://other");
         assert_eq!(config.project.project, "sleep");
+        assert!(config.names_project);
         assert_eq!(config.token.unwrap().reveal(), "abc");
         let config = Flags::default().settle(File::default()).unwrap();
         assert_eq!(config.shown(), "http://127.0.0.1:7070");
+        assert!(!config.names_project && config.project.project == "default");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) struct Failure {
     code: u8,
     place: Option<String>,
     error: Option<Error>,
+    advice: Option<String>,
 }
 
 impl Failure {
@@ -22,6 +23,7 @@ impl Failure {
             code: 2,
             place: None,
             error: Some(error),
+            advice: None,
         }
     }
 
@@ -36,6 +38,7 @@ impl Failure {
             code: 1,
             place: Some(crate::human::shown(&place.to_string())),
             error: Some(error),
+            advice: None,
         }
     }
 
@@ -45,6 +48,7 @@ impl Failure {
             code: 1,
             place: None,
             error: None,
+            advice: None,
         }
     }
 
@@ -54,6 +58,15 @@ impl Failure {
             code: 0,
             place: None,
             error: None,
+            advice: None,
+        }
+    }
+
+    /// The same with a line below it, on what to do.
+    pub(crate) fn advised(self, advice: String) -> Self {
+        Self {
+            advice: Some(advice),
+            ..self
         }
     }
 
@@ -73,6 +86,11 @@ impl Failure {
             self.error,
             Some(Error::Invalid(_) | Error::AlreadyExists { .. } | Error::Precondition { .. })
         )
+    }
+
+    /// Whether a limit is reached that lasts, such as a quota.
+    pub(crate) fn is_of_limit(&self) -> bool {
+        matches!(self.error, Some(Error::Exhausted { .. })) && !self.is_transient()
     }
 
     /// Whether every other call would fail the same way.
@@ -104,8 +122,8 @@ impl Failure {
             }
             other => text.push_str(&other.to_string()),
         }
-        if let Some(hint) = hint(error) {
-            let _ = write!(text, "\n  {hint}");
+        for more in [hint(error), self.advice.as_deref()].into_iter().flatten() {
+            let _ = write!(text, "\n  {more}");
         }
         Some(text)
     }
@@ -117,6 +135,7 @@ impl From<Error> for Failure {
             code: 1,
             place: None,
             error: Some(error),
+            advice: None,
         }
     }
 }
@@ -232,6 +251,27 @@ mod tests {
             let error = granary_proto::status::from_status(tonic::Status::new(code, "for now"));
             assert!(!lies_in_it(error), "{code:?}");
         }
+    }
+
+    #[test]
+    fn advice_stands_below_what_failed() {
+        let full = |retry_after| {
+            Failure::from(Error::Exhausted {
+                reason: "the project is full".into(),
+                retry_after,
+                quota_of: None,
+            })
+        };
+        let seconds = |seconds| Some(std::time::Duration::from_secs(seconds));
+        assert!(full(None).is_of_limit() && full(seconds(3600)).is_of_limit());
+        assert!(!full(seconds(1)).is_of_limit());
+        let said = full(None)
+            .advised("the session stays open".into())
+            .message();
+        assert_eq!(
+            said.unwrap(),
+            "granary: the project is full\n  the session stays open"
+        );
     }
 
     #[test]

@@ -146,14 +146,19 @@ pub(crate) fn member(project: &ProjectName, text: &str) -> Result<MemberName> {
     MemberName::new(&project.project, text)
 }
 
-/// An API key, by id or full name. Its text is none: nobody is to put it on a command line.
-pub(crate) fn api_key(project: &ProjectName, text: &str) -> Result<ApiKeyName> {
+/// Fails for the text of an API key: nobody is to put it on a command line.
+pub(crate) fn check_no_secret(text: &str) -> Result<()> {
     if text.starts_with("granary_") {
         return Err(Error::invalid(
             "key",
             "this is the key itself: say its id, which `granary api-key list` shows",
         ));
     }
+    Ok(())
+}
+
+/// An API key, by id or full name.
+pub(crate) fn api_key(project: &ProjectName, text: &str) -> Result<ApiKeyName> {
     if is_full(text) {
         return ApiKeyName::parse(text).map_err(|error| error.within("key"));
     }

@@ -20,6 +20,11 @@ pub(crate) fn default_config_file() -> Option<PathBuf> {
     dirs::config_dir().map(|folder| folder.join("granary").join("config.toml"))
 }
 
+/// Where tokens of API keys are kept, such as `~/.cache/granary/tokens`.
+pub(crate) fn tokens_dir() -> Option<PathBuf> {
+    dirs::cache_dir().map(|folder| folder.join("granary").join("tokens"))
+}
+
 /// Where logins are kept, such as `~/.config/granary/logins`.
 pub(crate) fn logins_dir() -> Option<PathBuf> {
     dirs::config_dir().map(|folder| folder.join("granary").join("logins"))

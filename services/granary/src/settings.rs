@@ -6,7 +6,7 @@ use figment::{
     Figment,
     providers::{Format as _, Toml},
 };
-use granary_core::{Error, Result, suggest::did_you_mean};
+use granary_core::{Error, Result, suggest::did_you_mean, units::Span};
 use granary_runtime::secret::Secret;
 use serde::Deserialize;
 
@@ -39,6 +39,14 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) ingress: ingress::Table,
     pub(crate) ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    pub(crate) internal_listen: Option<String>,
+    #[serde(default)]
+    pub(crate) metadata_endpoint: Vec<String>,
+    #[serde(default)]
+    pub(crate) storage_endpoint: Vec<String>,
+    pub(crate) drain_delay: Option<Span>,
 }
 
 /// How people log in, for `granary login`.

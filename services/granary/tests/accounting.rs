@@ -39,7 +39,11 @@ async fn a_full_project_is_told_from_a_broken_one_and_billed_for_what_it_holds()
     let full = world
         .run(&["upload", "s2", "--dataset", "raw", "--no-metadata"])
         .await;
-    full.failed(1, "the project default may hold 2 assets (max_objects)");
+    full.failed(1, "the project default may hold 2 assets (max_objects)")
+        .failed(
+            1,
+            "the session raw/s2 stays open with none of its 2 files there yet: the same command goes on",
+        );
 
     let csv = world
         .run(&["project", "usage", "--output", "csv"])
@@ -57,6 +61,31 @@ async fn a_full_project_is_told_from_a_broken_one_and_billed_for_what_it_holds()
     let quota = world.json(&["project", "quota", "get"]).await;
     assert_eq!(quota["used_objects"], 1);
     assert_eq!(quota["max_objects"], 2);
+
+    let more = ["project", "quota", "set", "--max-objects", "3"];
+    world.run(&more).await.ok();
+    let again = world
+        .run(&["upload", "s2", "--dataset", "raw", "--no-metadata"])
+        .await;
+    assert!(again.ok().contains("raw/s2  2 files"));
+}
+
+#[tokio::test]
+async fn in_a_full_project_no_further_session_is_begun() {
+    let world = World::start().await;
+    world.write(&[("s1/a.bin", "a"), ("s1/b.bin", "b"), ("s2/c.bin", "c")]);
+    world.run(&["dataset", "create", "raw"]).await.ok();
+    let limit = ["project", "quota", "set", "--max-objects", "1"];
+    world.run(&limit).await.ok();
+    let upload = ["upload", "s1", "s2", "--dataset", "raw", "--no-metadata"];
+    let full = world.run(&upload).await;
+    assert_eq!(full.code, 1, "{full:#?}");
+    assert!(!full.stderr.contains("s2"), "{full:#?}");
+    let sessions = world.json(&["session", "list"]).await;
+    assert_eq!(sessions["sessions"].as_array().unwrap().len(), 1);
+    let none = ["project", "quota", "set", "--max-objects", "0"];
+    world.run(&none).await.ok();
+    assert!(world.run(&upload).await.ok().contains("raw/s2"));
 }
 
 #[tokio::test]
@@ -70,6 +99,14 @@ async fn the_audit_log_says_who_did_what() {
     // What calls came to is stored soon; at the end of the server it is.
     world.stop_server().await;
     world.start_server().await;
+    let csv = world.run(&["audit", "list", "-o", "csv"]).await.ok();
+    let lines: Vec<_> = csv.lines().collect();
+    assert!(lines[0].starts_with("time,subject,issuer,"), "{csv}");
+    assert!(
+        lines[1].contains(",local-administrator,granary:")
+            && lines[1].contains("DatasetService/CreateDataset"),
+        "{csv}"
+    );
     let own = world.run(&["audit", "list"]).await.ok();
     assert!(
         own.contains("DatasetService/CreateDataset") && own.contains("allowed"),
@@ -93,7 +130,10 @@ async fn the_audit_log_says_who_did_what() {
 async fn csv_is_refused_where_there_is_none() {
     let world = World::start().await;
     let refused = world.run(&["dataset", "list", "--output", "csv"]).await;
-    refused.failed(2, "csv is the output of `granary project usage` only");
+    refused.failed(
+        2,
+        "csv is the output of `granary project usage` and `granary audit list` only",
+    );
     let nothing = world.run(&["project", "quota", "set"]).await;
     nothing.failed(2, "--max-bytes");
     let day = world

@@ -8,6 +8,8 @@
 
 mod common;
 
+use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
+
 use common::{Done, World, finish, until};
 use serde_json::Value as Json;
 use tokio::{
@@ -64,6 +66,102 @@ async fn a_key_is_exchanged_for_tokens_by_the_command_itself() {
     run(&world, &secret, &["--project", "other", "dataset", "list"])
         .await
         .failed(1, "projects/other not found");
+}
+
+#[tokio::test]
+async fn a_key_works_in_its_own_project_unless_another_is_named() {
+    let world = World::start().await;
+    world.run(&["project", "create", "lab"]).await.ok();
+    let lab = ["--project", "lab", "api-key", "create", "--role", "editor"];
+    let secret = world.json(&lab).await["secret"].clone();
+    let secret = secret.as_str().unwrap();
+    let made = run(&world, secret, &["dataset", "create", "recordings"]).await;
+    assert!(made.ok().contains("projects/lab/datasets/recordings"));
+    let who = run(&world, secret, &["token", "whoami"]).await.ok();
+    assert!(who.contains("lab (editor)"), "{who}");
+    let named = run(&world, secret, &["--project", "default", "dataset", "list"]).await;
+    named.failed(1, "projects/default not found");
+    let mut by_variable = with_key(&world, secret, &["dataset", "list"]);
+    by_variable.env("GRANARY_PROJECT", "default");
+    finish(by_variable)
+        .await
+        .failed(1, "projects/default not found");
+}
+
+/// A command of a machine that keeps things for its next command.
+async fn keeping(world: &World, secret: &str, arguments: &[&str]) -> Done {
+    let mut command = with_key(world, secret, arguments);
+    command.env("XDG_CACHE_HOME", world.path("cache"));
+    finish(command).await
+}
+
+/// The one file with a token.
+fn kept(world: &World) -> PathBuf {
+    let files = std::fs::read_dir(world.path("cache/granary/tokens")).unwrap();
+    let files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    let [file] = &files[..] else {
+        panic!("one file: {files:?}");
+    };
+    file.clone()
+}
+
+/// How often keys were exchanged by now.
+async fn exchanges(world: &mut World) -> usize {
+    world.stop_server().await;
+    world.start_server().await;
+    let all = world.json(&["audit", "list", "--all-projects"]).await;
+    let entries = all["entries"].as_array().unwrap().iter();
+    entries
+        .filter(|entry| {
+            entry["method"]
+                .as_str()
+                .unwrap()
+                .ends_with("/ExchangeApiKey")
+        })
+        .count()
+}
+
+#[tokio::test]
+async fn a_key_is_exchanged_once_for_many_commands() {
+    let mut world = World::start().await;
+    let (_, secret) = make(&world, "editor").await;
+    for _ in 0..3 {
+        keeping(&world, &secret, &["dataset", "list"]).await.ok();
+    }
+    let file = kept(&world);
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!text.contains(&secret) && !file.display().to_string().contains(&secret[8..]));
+    assert_eq!(exchanges(&mut world).await, 1);
+
+    // A token that the server does not take is got anew, by the same command.
+    let mut wrong: Json = serde_json::from_str(&text).unwrap();
+    wrong["token"] = "no.such.token".into();
+    std::fs::write(&file, wrong.to_string()).unwrap();
+    keeping(&world, &secret, &["dataset", "create", "recordings"])
+        .await
+        .ok();
+    let text = std::fs::read_to_string(kept(&world)).unwrap();
+    assert!(!text.contains("no.such.token"), "{text}");
+    assert_eq!(exchanges(&mut world).await, 2);
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_what_is_said_though_its_token_was_kept() {
+    let mut world = World::start().await;
+    let (name, secret) = make(&world, "editor").await;
+    keeping(&world, &secret, &["dataset", "list"]).await.ok();
+    world.run(&["api-key", "revoke", &name]).await.ok();
+    // A server that starts asks anew who may do what.
+    world.stop_server().await;
+    world.start_server().await;
+    for _ in 0..2 {
+        keeping(&world, &secret, &["dataset", "list"]).await.failed(
+            1,
+            "refused the API key: that of GRANARY_API_KEY is wrong, expired or revoked",
+        );
+    }
 }
 
 #[tokio::test]

@@ -254,6 +254,12 @@ async fn a_login_is_confirmed_in_a_browser_and_renewed_by_the_commands_that_use_
     ada.run(&["token", "create", "robot", "--role", "worker"])
         .await
         .failed(1, "");
+    let add = ["member", "add", "--role", "viewer", "--email"];
+    let bob = [&add[..], &["Bob@example.org"]].concat();
+    assert!(ada.run(&bob).await.ok().contains("INVITED"));
+    ada.run(&bob).await.failed(1, "already exists");
+    let raise = ["member", "update", "bob@EXAMPLE.org", "--role", "editor"];
+    assert!(ada.run(&raise).await.ok().contains("editor"));
     assert!(!world.path("data/token").exists());
 }
 

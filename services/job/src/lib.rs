@@ -80,7 +80,7 @@ impl Options {
     /// The Storage service is part of the uniform shape; what moves bytes for jobs are their workers.
     pub async fn build(self, tasks: &Tasks, metadata: Link, _storage: Link) -> Result<Jobs> {
         let db = Db::open::<migration::Migrator>(&self.database, "job").await?;
-        let hub = hub::Hub::new(db.backend());
+        let hub = hub::Hub::start(&db, tasks);
         let core = Arc::new(Core {
             db,
             clock: self.clock,

@@ -22,6 +22,8 @@ use crate::{
 
 /// How many waiting invitations one list of projects accepts; the next list accepts the next ones.
 const ACCEPTED: u32 = 100;
+/// How many roles of one principal are told at most.
+const TOLD: u32 = 100;
 
 /// Somebody in a project.
 #[derive(Clone, Debug)]
@@ -82,6 +84,26 @@ impl Access {
     /// The key whose token this is, if it is one of a key.
     pub(crate) fn key(&self, who: &Identity) -> Option<ApiKeyName> {
         key(&self.own, who)
+    }
+
+    /// The roles of somebody, by project; accepts the invitations that wait.
+    pub(crate) async fn roles(
+        &self,
+        who: Identity,
+        email: &str,
+    ) -> Result<Vec<(ProjectName, Role)>> {
+        if let Some(key) = self.key(&who) {
+            let project = key.parent();
+            let question = Question {
+                project: project.clone(),
+                who,
+                email: String::new(),
+            };
+            let role = self.role(question).await?;
+            return Ok(role.map(|role| (project, role)).into_iter().collect());
+        }
+        self.accept_all(&who, email).await?;
+        members::roles(self.context.db.reader(), &who, TOLD).await
     }
 
     /// Accepts the invitations that wait for an address.

@@ -1,12 +1,15 @@
 //! The stream of events: read from the outbox as fast as whoever watches takes them, and otherwise waiting for a commit, not polling.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, stream};
 use granary_core::{Error, Result, id, name::quote};
-use granary_runtime::{db::Db, task::Tasks};
+use granary_runtime::{
+    db::{Db, Wake},
+    task::Tasks,
+};
 use sea_orm::DbBackend;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,19 +22,25 @@ use crate::{
 
 /// The most events in one batch.
 const BATCH: usize = 500;
-/// How long another process's events may go unseen, should one write to the same PostgreSQL.
-const SAFETY: Duration = Duration::from_secs(5);
+/// How long another process's events may go unseen if its word was lost.
+const SAFETY: Duration = Duration::from_secs(10);
 
 /// Tells those who watch how far the stream goes.
 #[derive(Debug)]
 pub(crate) struct Feed {
     newest: watch::Sender<i64>,
     stream: String,
+    wake: Wake,
+    /// Told when another process wrote events.
+    others: Arc<Notify>,
 }
 
 impl Feed {
     /// Reads how far the stream goes.
-    pub(crate) async fn open(db: &Db) -> Result<Self> {
+    pub(crate) async fn open(db: &Db, tasks: &Tasks) -> Result<Self> {
+        let others = Arc::new(Notify::new());
+        let told = others.clone();
+        let wake = Wake::start(db, "metadata", tasks, move |_| told.notify_one());
         let tx = db.begin().await?;
         // Two first starts at once would otherwise both find no stream, and make two.
         granary_runtime::db::serialize(&tx, EVENTS).await?;
@@ -42,11 +51,19 @@ impl Feed {
         Ok(Self {
             newest: watch::Sender::new(newest),
             stream,
+            wake,
+            others,
         })
     }
 
+    /// Tells everybody that events up to this one are committed.
+    pub(crate) fn committed(&self, newest: i64) {
+        self.advance(newest);
+        self.wake.tell("events", None);
+    }
+
     /// Tells that events up to this one can be read.
-    pub(crate) fn advance(&self, newest: i64) {
+    fn advance(&self, newest: i64) {
         self.newest.send_if_modified(|known| {
             let further = newest > *known;
             *known = newest.max(*known);
@@ -62,6 +79,10 @@ impl Feed {
     /// The place after which to go on; none is from now on.
     pub(crate) async fn place(&self, db: &Db, token: &str) -> Result<i64> {
         match token {
+            "" if db.backend() == DbBackend::Postgres => {
+                self.advance(store::newest(db.reader()).await?);
+                return Ok(*self.newest.borrow());
+            }
             "" => return Ok(*self.newest.borrow()),
             "0" => return Ok(0),
             _ => {}
@@ -96,6 +117,7 @@ pub(crate) fn watch_over(context: &Context, tasks: &Tasks) {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 _ = ticks.tick() => {}
+                () = context.feed.others.notified() => {}
             }
             match store::newest(context.db.reader()).await {
                 Ok(newest) => context.feed.advance(newest),
@@ -194,7 +216,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = DatabaseUrl::Sqlite(folder.path().to_owned());
         let db = Db::open::<Migrator>(&url, "metadata").await.unwrap();
-        let feed = Feed::open(&db).await.unwrap();
+        let feed = Feed::open(&db, &Tasks::new()).await.unwrap();
         let tx = db.begin().await.unwrap();
         let event =
             "INSERT INTO events (project, type, resource, created) VALUES ('p', 't', 'r', 0)";

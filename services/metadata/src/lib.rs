@@ -50,6 +50,8 @@ pub struct Options {
     pub issuer: Issuer,
     /// Whether administrators may have tokens of this issuer made for others: not where tokens come from elsewhere.
     pub creates_tokens: bool,
+    /// Whose tokens people and machines come with, that of API keys aside: members are of these. Only issuers outside give addresses.
+    pub issuers: Vec<String>,
     /// How long entries of the audit log are kept; 90 days are usual.
     pub audit_kept: Duration,
 }
@@ -58,7 +60,7 @@ impl Options {
     /// Opens the database, makes the project `default` if it is missing, and starts what runs in the background.
     pub async fn build(self, tasks: &Tasks) -> Result<Metadata> {
         let db = Db::open::<migration::Migrator>(&self.database, "metadata").await?;
-        let feed = event::Feed::open(&db).await?;
+        let feed = event::Feed::open(&db, tasks).await?;
         let context = Arc::new(Shared {
             db,
             layout: self.layout,
@@ -76,7 +78,13 @@ impl Options {
             snapshot::sweep(&sweeping, &drafts).await;
         });
         Ok(Metadata {
-            services: grpc::Services::new(&context, tasks, self.issuer, self.creates_tokens),
+            services: grpc::Services::new(
+                &context,
+                tasks,
+                self.issuer,
+                self.creates_tokens,
+                self.issuers,
+            ),
             context,
         })
     }

@@ -6,6 +6,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
+    time::Duration,
 };
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
@@ -13,6 +14,9 @@ use granary_core::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::task::Tasks;
+
+/// How long one batch may take: a database that is gone without a word must not hold up all that come after.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much is put together.
 #[derive(Clone, Copy, Debug)]
@@ -157,6 +161,14 @@ fn panicked(name: &'static str) -> Error {
     }
 }
 
+fn slow(name: &'static str) -> Error {
+    tracing::error!(name, "a batch was given up: it took too long");
+    Error::Unavailable {
+        reason: format!("that took too long ({name}): try again"),
+        cause: None,
+    }
+}
+
 fn stopped(name: &str) -> Error {
     Error::Unavailable {
         reason: format!("the server stops ({name}): try again"),
@@ -167,6 +179,24 @@ fn stopped(name: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_never_ends_holds_up_nobody_for_long() {
+        let batcher = Batcher::start(
+            &Tasks::new(),
+            "test",
+            Limits::default(),
+            |items: Vec<bool>| async move {
+                if items.contains(&true) {
+                    std::future::pending::<()>().await;
+                }
+                Ok(items.into_iter().map(Ok).collect())
+            },
+        );
+        let error = batcher.call(true).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        assert!(!batcher.call(false).await.unwrap());
+    }
 
     #[tokio::test]
     async fn concurrent_calls_share_batches_and_each_gets_its_own_result() {

@@ -5,17 +5,20 @@
 pub mod auth;
 pub mod batch;
 pub mod db;
+mod doubtful;
 pub mod ledger;
 pub mod link;
 pub mod objects;
 pub mod outbound;
 mod preface;
+pub mod replicas;
 pub mod rpc;
 pub mod secret;
 pub mod server;
 mod spanned;
 pub mod task;
 pub mod telemetry;
+pub mod tls;
 
 pub use link::Link;
 

@@ -12,7 +12,11 @@ use http::{Request, Response, header::AUTHORIZATION};
 use tonic::{body::Body, transport::Channel};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
-use crate::auth::{self, TokenSource};
+use crate::{
+    auth::{self, TokenSource},
+    doubtful,
+    replicas::Replicas,
+};
 
 /// The code of calls without a valid token, as headers have it.
 const UNAUTHENTICATED: &str = "16";
@@ -27,36 +31,47 @@ pub struct Link {
     token: TokenSource,
 }
 
+/// Where the services are. Cheap to clone.
 #[derive(Clone)]
-enum Way {
+pub enum Way {
+    /// In this process.
     Local(Served),
+    /// At one address.
     Remote(Channel),
+    /// In other processes, which are all alike.
+    Replicas(Replicas),
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local(_) => f.write_str("Local"),
+            Self::Remote(_) => f.write_str("Remote"),
+            Self::Replicas(replicas) => replicas.fmt(f),
+        }
+    }
 }
 
 impl Link {
+    /// To services wherever they are.
+    pub fn over(way: Way, token: TokenSource) -> Self {
+        Self { way, token }
+    }
+
     /// To services in this process.
     pub fn local(served: Served, token: TokenSource) -> Self {
-        Self {
-            way: Way::Local(served),
-            token,
-        }
+        Self::over(Way::Local(served), token)
     }
 
     /// To services behind a channel.
     pub fn remote(channel: Channel, token: TokenSource) -> Self {
-        Self {
-            way: Way::Remote(channel),
-            token,
-        }
+        Self::over(Way::Remote(channel), token)
     }
 }
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.way {
-            Way::Local(_) => "Link(local)",
-            Way::Remote(_) => "Link(remote)",
-        })
+        write!(f, "Link({:?})", self.way)
     }
 }
 
@@ -67,7 +82,7 @@ impl Service<Request<Body>> for Link {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         match &mut self.way {
-            Way::Local(_) => Poll::Ready(Ok(())),
+            Way::Local(_) | Way::Replicas(_) => Poll::Ready(Ok(())),
             Way::Remote(channel) => channel.poll_ready(cx),
         }
     }
@@ -88,6 +103,9 @@ impl Service<Request<Body>> for Link {
             if let Some(header) = header.clone() {
                 request.headers_mut().insert(AUTHORIZATION, header);
             }
+            if token.is_doubtful(header.as_ref()) {
+                return doubtful::call(way, request, &token).await;
+            }
             let response = way.call(request).await?;
             if is_refused(&response) {
                 token.refused(header.as_ref());
@@ -104,13 +122,26 @@ impl Way {
         mem::replace(self, other)
     }
 
-    async fn call(self, request: Request<Body>) -> Result<Response<Body>, tonic::transport::Error> {
+    /// The same, once it can be called.
+    pub(crate) async fn ready(mut self) -> Result<Self, tonic::transport::Error> {
+        if let Self::Remote(channel) = &mut self {
+            channel.ready().await?;
+        }
+        Ok(self)
+    }
+
+    /// Makes a call. It has to be ready.
+    pub(crate) async fn call(
+        self,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, tonic::transport::Error> {
         match self {
             Self::Local(served) => match served.oneshot(request).await {
                 Ok(response) => Ok(response),
                 Err(never) => match never {},
             },
             Self::Remote(mut channel) => channel.call(request).await,
+            Self::Replicas(replicas) => replicas.call(request).await,
         }
     }
 }

@@ -9,6 +9,8 @@ use reqwest::{Certificate, RequestBuilder, redirect::Policy};
 use serde::de::DeserializeOwned;
 use url::{Host, Url, form_urlencoded};
 
+use crate::tls::Trouble;
+
 /// The most that is read of an answer.
 pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -128,7 +130,7 @@ async fn answer(url: &Url, request: RequestBuilder) -> Result<Answer> {
     let away = |error: reqwest::Error| {
         let why = match () {
             () if error.is_timeout() => "in time".to_owned(),
-            () if error.is_connect() => format!("({})", root(&error)),
+            () if error.is_connect() => format!("({})", tls_or_root(&error)),
             () => "as HTTP".to_owned(),
         };
         let reason = format!("{} does not answer {why}", shown(url));
@@ -161,7 +163,17 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>> {
     }
 }
 
-// What is wrong with a connection stands at the end of the chain: a name, a certificate, a port that is closed.
+fn tls_or_root(error: &(dyn std::error::Error + 'static)) -> String {
+    match Trouble::behind(error) {
+        Some(trouble @ Trouble::UnknownAuthority) => {
+            format!("{trouble}: name that authority's certificate as ca_file")
+        }
+        Some(trouble) => trouble.to_string(),
+        None => root(error),
+    }
+}
+
+// What is wrong with a connection stands at the end of the chain: a name, a port that is closed.
 fn root(error: &(dyn std::error::Error + 'static)) -> String {
     let mut root = error;
     while let Some(source) = root.source() {

@@ -79,7 +79,7 @@ impl TestNode {
 
     /// The local administrator's token.
     pub fn token(&self) -> String {
-        std::fs::read_to_string(self.platform.as_ref().unwrap().token_file())
+        std::fs::read_to_string(self.platform.as_ref().unwrap().token_file().unwrap())
             .unwrap()
             .trim()
             .to_owned()
@@ -199,7 +199,7 @@ impl TestNode {
 }
 
 fn connect(platform: &Platform) -> Link {
-    let token = std::fs::read_to_string(platform.token_file()).unwrap();
+    let token = std::fs::read_to_string(platform.token_file().unwrap()).unwrap();
     let channel = Endpoint::from_shared(format!("http://{}", platform.address()))
         .unwrap()
         .connect_lazy();

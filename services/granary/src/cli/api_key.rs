@@ -1,6 +1,10 @@
 //! `granary api-key`: keys for machines.
 
-use granary_core::{Error, units::Span};
+use granary_core::{
+    Error,
+    name::{ProjectName, quote},
+    units::Span,
+};
 use granary_proto::{
     identity::v1::{
         ApiKey as Message, CreateApiKeyRequest, ListApiKeysRequest, ProjectRole,
@@ -15,7 +19,7 @@ use super::{
     member::role,
 };
 use crate::{
-    client::call,
+    client::{Client, call},
     failure::{Failure, Outcome},
     human, names,
     output::{Listing, Table},
@@ -32,7 +36,7 @@ pub(crate) enum ApiKey {
     List(Limit),
     /// Revokes a key for good; whoever uses it is locked out within 10 seconds
     Revoke {
-        /// KEY or its full name
+        /// KEY, its full name, or what it is for if no other good key is for the same
         key: String,
     },
 }
@@ -79,10 +83,9 @@ impl ApiKey {
             Self::Create(create) => create.run(context).await,
             Self::List(limit) => list(context, limit).await,
             Self::Revoke { key } => {
-                let name = names::api_key(context.project(), &key)
-                    .map_err(Failure::usage)?
-                    .to_string();
+                names::check_no_secret(&key).map_err(Failure::usage)?;
                 let client = context.client().await?;
+                let name = find(context, &client, &key).await?;
                 context.out.item(
                     &call!(
                         client
@@ -114,8 +117,15 @@ impl Create {
             return context.out.document(&to_json(&answer)?);
         }
         let key = answer.api_key.unwrap_or_default();
+        let end = match &key.expire_time {
+            Some(end) => format!("it ends at {}", human::time(Some(end))),
+            None => {
+                "it never ends, until it is revoked: --lifetime 90d would have it end by itself"
+                    .to_owned()
+            }
+        };
         context.out.note(&format!(
-            "{} made: keep it like a password, it is not shown again; whoever is to use it gets it as GRANARY_API_KEY",
+            "{} made: keep it like a password, it is not shown again; whoever is to use it gets it as GRANARY_API_KEY; {end}",
             key.name
         ));
         // Alone on its line, to be taken by a script.
@@ -139,6 +149,60 @@ fn ends(Span(lifetime): Span) -> Outcome<Timestamp> {
     })
 }
 
+async fn keys(
+    context: &Context,
+    client: &Client,
+    page_size: i32,
+    page_token: String,
+) -> Outcome<(Vec<Message>, String)> {
+    let request = ListApiKeysRequest {
+        parent: context.project().to_string(),
+        page_size,
+        page_token,
+    };
+    let response = call!(client.api_keys().list_api_keys(request))?;
+    Ok((response.api_keys, response.next_page_token))
+}
+
+/// The name of the key that somebody means.
+async fn find(context: &Context, client: &Client, meant: &str) -> Outcome<String> {
+    if meant.starts_with("projects/") {
+        let name = names::api_key(context.project(), meant).map_err(Failure::usage)?;
+        return Ok(name.to_string());
+    }
+    let mut found = Vec::new();
+    let get = async |size, token| keys(context, client, size, token).await;
+    page::each(None, get, |keys: Vec<Message>| {
+        found.extend(
+            keys.into_iter()
+                .filter(|key| human::last(&key.name) == meant || key.display_name == meant),
+        );
+        Ok::<_, Failure>(())
+    })
+    .await?;
+    one_of(found, meant, context.project())
+}
+
+/// An id is one key's; of those that are for the same, the one that is good.
+fn one_of(found: Vec<Message>, meant: &str, project: &ProjectName) -> Outcome<String> {
+    if let Some(key) = found.iter().find(|key| human::last(&key.name) == meant) {
+        return Ok(key.name.clone());
+    }
+    let good: Vec<&str> = found
+        .iter()
+        .filter(|key| key.revoke_time.is_none())
+        .map(|key| human::last(&key.name))
+        .collect();
+    match good[..] {
+        [key] => Ok(format!("{project}/apiKeys/{key}")),
+        [] => Err(Error::not_found(format!("API key {} in {project}", quote(meant))).into()),
+        _ => Err(Failure::flag(
+            "key",
+            format!("several are for that: say {}", good.join(" or ")),
+        )),
+    }
+}
+
 async fn list(context: &Context, limit: Limit) -> Outcome {
     let client = context.client().await?;
     let mut listing = Listing::new(
@@ -154,14 +218,7 @@ async fn list(context: &Context, limit: Limit) -> Outcome {
             "ENDS",
         ],
     );
-    let get = async |page_size, page_token| {
-        let response = call!(client.api_keys().list_api_keys(ListApiKeysRequest {
-            parent: context.project().to_string(),
-            page_size,
-            page_token
-        }))?;
-        Ok::<_, Failure>((response.api_keys, response.next_page_token))
-    };
+    let get = async |size, token| keys(context, &client, size, token).await;
     page::each(limit.limit, get, |keys| {
         listing.page(&keys, |key| {
             [
@@ -218,6 +275,36 @@ mod tests {
         assert_eq!(state(None, at(1)), "EXPIRED");
         assert_eq!(state(None, at(i64::MAX)), "GOOD");
         assert_eq!(state(at(1), at(1)), "REVOKED");
+    }
+
+    #[test]
+    fn a_key_is_meant_by_its_id_or_by_what_it_is_for() {
+        let key = |id: &str, text: &str, revoked: bool| Message {
+            name: format!("projects/p/apiKeys/{id}"),
+            display_name: text.into(),
+            revoke_time: revoked.then_some(Timestamp::default()),
+            ..Message::default()
+        };
+        let project = ProjectName::new("p").unwrap();
+        let meant = |meant: &str, keys: Vec<Message>| match one_of(keys, meant, &project) {
+            Ok(name) => human::last(&name).to_owned(),
+            Err(failure) => failure.message().unwrap(),
+        };
+        let old = || key("k1", "truck", true);
+        let new = || key("k2", "truck", false);
+        assert_eq!(meant("truck", vec![old(), new()]), "k2");
+        assert_eq!(meant("k1", vec![old()]), "k1");
+        assert_eq!(
+            meant("k3", vec![key("k4", "k3", false), key("k3", "", false)]),
+            "k3"
+        );
+        let two = meant("truck", vec![new(), key("k5", "truck", false)]);
+        assert!(two.contains("say k2 or k5"), "{two}");
+        let none = meant("truck", vec![old()]);
+        assert!(
+            none.contains("API key \"truck\" in projects/p not found"),
+            "{none}"
+        );
     }
 
     #[test]

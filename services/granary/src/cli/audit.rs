@@ -13,7 +13,7 @@ use crate::{
     client::call,
     failure::{Failure, Outcome},
     human,
-    output::Listing,
+    output::{Format, Listing, csv},
     page,
 };
 
@@ -69,6 +69,21 @@ impl From<VerdictFlag> for AuditVerdict {
     }
 }
 
+/// What stands in a line of CSV.
+const COLUMNS: [&str; 12] = [
+    "time",
+    "subject",
+    "issuer",
+    "on_behalf_of",
+    "method",
+    "resource",
+    "item_count",
+    "verdict",
+    "code",
+    "latency_ms",
+    "request_id",
+    "remote_address",
+];
 const HEADERS: [&str; 7] = ["TIME", "WHO", "CALL", "RESOURCE", "VERDICT", "TOOK", "FROM"];
 
 fn moment(text: &str) -> Result<Timestamp, String> {
@@ -88,6 +103,8 @@ impl Audit {
 
 impl List {
     async fn run(self, context: &Context) -> Outcome {
+        let is_csv = context.out.format() == Format::Csv;
+        let mut first = csv(&COLUMNS.map(str::to_owned));
         let client = context.client().await?;
         let parent = match self.all_projects {
             true => "projects/-".to_owned(),
@@ -108,9 +125,51 @@ impl List {
             let response = call!(client.audit().list_audit_entries(request))?;
             Ok::<_, Failure>((response.entries, response.next_page_token))
         };
-        page::each(self.limit.limit, get, |entries| listing.page(&entries, row)).await?;
+        page::each(self.limit.limit, get, |entries: Vec<AuditEntry>| {
+            if !is_csv {
+                return listing.page(&entries, row);
+            }
+            let lines = entries.iter().map(|entry| csv(&columns(entry)));
+            let text: String = std::iter::once(std::mem::take(&mut first))
+                .chain(lines)
+                .collect();
+            context.out.print(&text)
+        })
+        .await?;
         listing.finish()
     }
+}
+
+/// The fields of an entry, exact.
+fn columns(entry: &AuditEntry) -> [String; 12] {
+    let latency = entry
+        .latency
+        .and_then(|latency| convert::duration("latency", latency).ok())
+        .unwrap_or_default();
+    [
+        utc(entry.time.as_ref()),
+        entry.subject.clone(),
+        entry.issuer.clone(),
+        entry.on_behalf_of.clone(),
+        entry.method.clone(),
+        entry.resource.clone(),
+        entry.item_count.to_string(),
+        verdict(entry),
+        entry.code.to_string(),
+        format!("{:.3}", latency.as_secs_f64() * 1000.0),
+        entry.request_id.clone(),
+        entry.remote_address.clone(),
+    ]
+}
+
+fn utc(time: Option<&Timestamp>) -> String {
+    time.and_then(|time| jiff::Timestamp::new(time.seconds, time.nanos).ok())
+        .map(|time| time.to_string())
+        .unwrap_or_default()
+}
+
+fn verdict(entry: &AuditEntry) -> String {
+    human::state(entry.verdict().as_str_name(), "AUDIT_VERDICT").to_lowercase()
 }
 
 fn row(entry: &AuditEntry) -> [String; 7] {
@@ -119,7 +178,7 @@ fn row(entry: &AuditEntry) -> [String; 7] {
         (subject, "") => subject.to_owned(),
         (subject, whose) => format!("{whose} (by {subject})"),
     };
-    let verdict = human::state(entry.verdict().as_str_name(), "AUDIT_VERDICT").to_lowercase();
+    let verdict = verdict(entry);
     let verdict = match Code::from(entry.code) {
         Code::Ok => verdict,
         code => format!("{verdict} ({code:?})"),
@@ -184,6 +243,28 @@ mod tests {
         };
         assert_eq!(row(&several)[3], "projects/p (3 of it)");
         assert_eq!(row(&AuditEntry::default())[1], "nobody known");
+    }
+
+    #[test]
+    fn a_line_of_csv_has_each_field_exactly() {
+        let entry = AuditEntry {
+            time: Some(Timestamp {
+                seconds: 1_614_600_000,
+                nanos: 250_000_000,
+            }),
+            subject: "ada, \"the\" first".into(),
+            verdict: AuditVerdict::Denied.into(),
+            code: Code::NotFound as i32,
+            latency: Some(convert::wire_duration(std::time::Duration::from_micros(
+                1234,
+            ))),
+            ..AuditEntry::default()
+        };
+        assert_eq!(
+            csv(&columns(&entry)),
+            "2021-03-01T12:00:00.25Z,\"ada, \"\"the\"\" first\",,,,,0,denied,5,1.234,,\n"
+        );
+        assert_eq!(columns(&entry).len(), COLUMNS.len());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `granary ingress`: the configuration of Envoy in front of the server.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 use granary_core::{Error, Result, units::Span};
 use granary_runtime::auth::Issuer;
@@ -71,6 +71,11 @@ impl Config {
             .settings
             .settle(file.ingress, folder, own)
             .map_err(Failure::usage)?;
+        let warnings = ingress::check(&settings, self.at.is_some(), SystemTime::now())
+            .map_err(Failure::usage)?;
+        for warning in warnings {
+            out.say(&format!("granary: warning: {warning}"));
+        }
         let settings = settings.with_issuers(&issuers, skew).await?;
         let files = ingress::files(&settings)?;
         ingress::write(&self.to, &files)?;

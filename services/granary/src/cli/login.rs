@@ -92,7 +92,11 @@ async fn accepted(context: &Context, grant: &Grant, terms: &Terms) -> Outcome<St
     };
     let ask = async || {
         let client = Client::connect(&config, &context.out).await?;
-        call!(client.tokens().get_principal(GetPrincipalRequest {}))
+        call!(
+            client
+                .tokens()
+                .get_principal(GetPrincipalRequest::default())
+        )
     };
     match ask().await {
         Ok(principal) => Ok(human::shown(&principal.subject)),

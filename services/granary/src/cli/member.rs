@@ -132,7 +132,11 @@ async fn add(context: &Context, who: Who, role: RoleFlag) -> Outcome {
     let client = context.client().await?;
     let issuer = match (&who.subject, who.issuer) {
         (Some(_), None) => {
-            let me = call!(client.tokens().get_principal(GetPrincipalRequest {}))?;
+            let me = call!(
+                client
+                    .tokens()
+                    .get_principal(GetPrincipalRequest::default())
+            )?;
             me.issuer
         }
         (_, issuer) => issuer.unwrap_or_default(),

@@ -30,7 +30,7 @@ mod usage;
 mod watch;
 mod worker;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{
     ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
@@ -39,10 +39,12 @@ use clap::{
 use granary_runtime::telemetry;
 
 use crate::{
+    client::in_project_of_key,
     config::Flags,
     failure::{Failure, Outcome},
     logging::{self, Usual},
     output::{Format, Out},
+    retry::Retry,
     serve,
     settings::File,
 };
@@ -63,7 +65,8 @@ const OF_CALLERS: [&str; 7] = [
 const SETTINGS: &str = "\
 Flags win over environment variables, and those over the file of --config. The file is TOML, such as \
 `endpoint = \"http://lab:7070\"`, with any of: endpoint, project, token, api_key_file, ca_file and the table login for commands that call \
-a server; listen, s3_listen, s3_public_endpoint, database_url, object_store, job_slots, log_format, signing_key_file, clock_skew and tables oidc for \
+a server; listen, s3_listen, s3_public_endpoint, database_url, object_store, job_slots, log_format, signing_key_file, clock_skew, audit_kept, trusted_hops and \
+tables oidc for \
 `granary serve`; the table ingress for `granary ingress`; data_dir and log for both.";
 
 /// Granary keeps recordings and images safe, checks and prepares what is new, answers queries, and runs jobs on it.
@@ -274,8 +277,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
         other => other,
     };
     if out.format() == Format::Csv && !command.prints_csv() {
-        let what =
-            "csv is the output of `granary project usage` only: expected table, json or yaml";
+        let what = "csv is the output of `granary project usage` and `granary audit list` only: expected table, json or yaml";
         return Err(Failure::flag("--output", what));
     }
     let mut file = File::read(cli.config.as_deref()).map_err(Failure::usage)?;
@@ -291,10 +293,12 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
     if let Command::Ingress(ingress) = command {
         return ingress.run(file, out).await;
     }
-    let context = Context::new(
-        cli.connection.settle(file).map_err(Failure::usage)?,
-        out.clone(),
-    );
+    let config = cli.connection.settle(file).map_err(Failure::usage)?;
+    let config = match command.patience() {
+        None => config,
+        Some(patience) => in_project_of_key(config, &Retry::within(patience, out)).await?,
+    };
+    let context = Context::new(config, out.clone());
     match command {
         Command::Upload(upload) => upload.run(&context).await,
         Command::Watch(watch) => watch.run(&context).await,
@@ -324,7 +328,19 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
 
 impl Command {
     fn prints_csv(&self) -> bool {
-        matches!(self, Self::Project(project::Project::Usage(_)))
+        matches!(
+            self,
+            Self::Project(project::Project::Usage(_)) | Self::Audit(_)
+        )
+    }
+
+    /// How long to try to find out in which project it works; nothing for those that work in none.
+    fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::Login(_) | Self::Logout(_) => None,
+            Self::Watch(watch) if watch.waits() => Some(Duration::MAX),
+            _ => Some(Duration::ZERO),
+        }
     }
 
     fn usual(&self) -> Usual {

@@ -3,10 +3,10 @@
 use granary_core::units::Span;
 use granary_proto::{
     convert::wire_duration,
-    identity::v1::{CreateTokenRequest, GetPrincipalRequest, Principal, Role},
+    identity::v1::{CreateTokenRequest, GetPrincipalRequest, Principal, Role, RoleInProject},
 };
 
-use super::context::Context;
+use super::{context::Context, member::role};
 use crate::{client::call, failure::Outcome, human, output::Table};
 
 #[derive(Debug, clap::Subcommand)]
@@ -22,7 +22,7 @@ pub(crate) enum Token {
         #[arg(long, value_name = "DURATION", default_value = "1h")]
         lifetime: Span,
     },
-    /// Says who the token in use stands for
+    /// Says who the token in use stands for, and its roles
     Whoami,
 }
 
@@ -43,14 +43,14 @@ impl Token {
                 role,
                 lifetime: Span(lifetime),
             } => {
-                let role = match role {
+                let everywhere = match role {
                     None => Role::Unspecified,
                     Some(RoleFlag::Administrator) => Role::Administrator,
                     Some(RoleFlag::Worker) => Role::Worker,
                 };
                 let request = CreateTokenRequest {
                     subject,
-                    role: role.into(),
+                    role: everywhere.into(),
                     lifetime: Some(wire_duration(lifetime)),
                 };
                 let answer = call!(client.tokens().create_token(request))?;
@@ -67,7 +67,10 @@ impl Token {
                 context.out.line(&answer.token)
             }
             Self::Whoami => {
-                let principal = call!(client.tokens().get_principal(GetPrincipalRequest {}))?;
+                let request = GetPrincipalRequest {
+                    with_projects: true,
+                };
+                let principal = call!(client.tokens().get_principal(request))?;
                 context.out.item(&principal, details)
             }
         }
@@ -84,7 +87,36 @@ fn details(principal: &Principal) -> Table {
                 role => human::state(role.as_str_name(), "ROLE").to_lowercase(),
             },
         )
+        .field("Projects", projects(&principal.projects))
         .field("Issuer", &principal.issuer)
         .field("E-mail", &principal.email)
         .field("Valid until", human::time(principal.expire_time.as_ref()))
+}
+
+/// Such as `sleep-lab (owner), default (viewer)`.
+fn projects(roles: &[RoleInProject]) -> String {
+    let one =
+        |place: &RoleInProject| format!("{} ({})", human::last(&place.project), role(place.role()));
+    roles.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use granary_proto::identity::v1::ProjectRole;
+
+    use super::*;
+
+    #[test]
+    fn roles_are_said_by_project() {
+        let place = |project: &str, role: ProjectRole| RoleInProject {
+            project: format!("projects/{project}"),
+            role: role.into(),
+        };
+        let roles = [
+            place("a", ProjectRole::Owner),
+            place("b", ProjectRole::Viewer),
+        ];
+        assert_eq!(projects(&roles), "a (owner), b (viewer)");
+        assert_eq!(projects(&[]), "");
+    }
 }

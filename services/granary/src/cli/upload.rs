@@ -106,7 +106,10 @@ impl Upload {
             match self.one(&context, &client, folder, &options).await {
                 Ok(succeeded) => failed |= !succeeded,
                 Err(failure)
-                    if folders.len() == 1 || failure.is_hopeless() || failure.is_transient() =>
+                    if folders.len() == 1
+                        || failure.is_hopeless()
+                        || failure.is_transient()
+                        || failure.is_of_limit() =>
                 {
                     return Err(failure);
                 }

@@ -1,6 +1,7 @@
 //! From a folder of this machine to a completed session.
 
 mod compare;
+mod full;
 mod send;
 
 use std::{
@@ -71,9 +72,14 @@ pub(crate) async fn ingest(
             .map_err(at)?;
         session
     } else {
-        send::send(client, out, &name, folder, options.concurrency, stop)
-            .await
-            .map_err(at)?;
+        let sent = send::send(client, out, &name, folder, options.concurrency, stop).await;
+        if let Err(error) = sent {
+            let failure = at(error);
+            return Err(match failure.is_of_limit() {
+                true => failure.advised(full::advice(client, &name, folder).await),
+                false => failure,
+            });
+        }
         complete(client, &name, folder).await.map_err(at)?
     };
     Ok(Sent {

@@ -4,18 +4,21 @@
 //! comes out is a folder that Envoy can be started in, on a workstation and in a cluster alike.
 
 mod bindings;
+mod certificate;
 mod envoy;
 mod folder;
 mod openapi;
 mod parse;
 mod rest;
 mod settings;
+mod upstreams;
 
 use granary_core::{Error, Result};
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 use tonic_types::pb;
 
+pub(crate) use certificate::check;
 pub(crate) use folder::write;
 pub(crate) use parse::absolute;
 pub(crate) use settings::{Flags, Own, Settings, Table};

@@ -1,10 +1,13 @@
--- What the transcoder leaves undone between REST and gRPC. Before this text stand two tables, made of the protos:
---   CALLS   {verb, pattern of the path, message of the body, where that message is in the request, fields that the path says}
---   FIELDS  message -> field -> its message; '' where nothing inside is looked at; '{}' and the values' message for a map
+-- What the transcoder leaves undone between REST and gRPC. Before this text stand three tables, made of the protos:
+--   CALLS   {verb, pattern of the path, message of the body, where that message is in the request, fields that the path says,
+--           fields that the query may say -> '#' for a whole number, '?' for true or false, '=' and an enum, '' for anything}
+--   FIELDS  message -> field -> its message; '=' and its enum; '' where nothing inside is looked at; '{}' and the values' kind for a map
+--   ENUMS   enum -> names of its values
 --
 -- 1. The transcoder drops fields that it does not know. A misspelt one is an error here, as in the command.
 -- 2. It lets the query say again what the path has said. Here nobody may say two things at once.
--- 3. Errors become problem details (RFC 9457): {"code":N,"message":...,"details":[...]} is what the transcoder writes.
+-- 3. It does not say which field has a value that an enum has not, nor in our form which parameter is wrong.
+-- 4. Errors become problem details (RFC 9457): {"code":N,"message":...,"details":[...]} is what the transcoder writes.
 
 local DEPTH = 64
 
@@ -31,11 +34,27 @@ local function closing(text, at)
 end
 
 -- The bytes that matter, as a body may have millions of them.
-local QUOTE, COMMA, COLON, OPEN, SHUT, BEGIN, END = 34, 44, 58, 91, 93, 123, 125
+local QUOTE, COMMA, COLON, EQUALS, OPEN, SHUT, BEGIN, END = 34, 44, 58, 61, 91, 93, 123, 125
 
--- Each of these returns the position behind the value that begins at `at`; or none, and the path of the first unknown field if there is one. Neither
--- of both: this is no JSON, which the transcoder will say.
+local function is_enum(kind) return kind and kind:byte() == EQUALS end
+
+-- What is wrong with a name of a value of an enum, if anything is.
+local function wrong_choice(kind, name)
+  local known = {}
+  for _, choice in ipairs(ENUMS[kind:sub(2)]) do
+    if choice == name then return nil end
+    if not choice:find('_UNSPECIFIED$') then known[#known + 1] = choice end
+  end
+  return 'expected one of ' .. table.concat(known, ', ')
+end
+
+-- Each of these returns the position behind the value that begins at `at`; or none, the path of the first wrong field and what is wrong, if that is
+-- known: without it there is no such field. Neither position nor path: this is no JSON, which the transcoder will say.
 local value
+
+local function joined(name, rest)
+  return name .. ((rest == '' or rest:byte() == OPEN) and '' or '.') .. rest
+end
 
 -- The position of the next byte that is no blank, and that byte.
 local function peek(text, at)
@@ -55,7 +74,7 @@ local function inside(kind, name)
 end
 
 local function members(text, at, kind, depth)
-  local mark, unknown
+  local mark, wrong, why
   at, mark = peek(text, at + 1)
   if mark == END then return at + 1 end
   while mark == QUOTE do
@@ -66,8 +85,8 @@ local function members(text, at, kind, depth)
     if not known then return nil, name end
     at, mark = peek(text, quote + 1)
     if mark ~= COLON then return nil end
-    at, unknown = value(text, at + 1, child, depth + 1)
-    if unknown then return nil, name .. (unknown:byte() == OPEN and '' or '.') .. unknown end
+    at, wrong, why = value(text, at + 1, child, depth + 1)
+    if wrong then return nil, joined(name, wrong), why end
     at, mark = peek(text, at or #text + 1)
     if mark == END then return at + 1 end
     if mark ~= COMMA then return nil end
@@ -79,10 +98,10 @@ end
 local function items(text, at, kind, depth)
   local next, mark = peek(text, at + 1)
   if mark == SHUT then return next + 1 end
-  local index, unknown = 0, nil
+  local index, wrong, why = 0, nil, nil
   while true do
-    at, unknown = value(text, at + 1, kind, depth + 1)
-    if unknown then return nil, '[' .. index .. '].' .. unknown end
+    at, wrong, why = value(text, at + 1, kind, depth + 1)
+    if wrong then return nil, joined('[' .. index .. ']', wrong), why end
     at, mark = peek(text, at or #text + 1)
     if mark == SHUT then return at + 1 end
     if mark ~= COMMA then return nil end
@@ -94,20 +113,51 @@ value = function(text, at, kind, depth)
   local mark
   at, mark = peek(text, at)
   if not at or depth > DEPTH then return nil end
-  if mark == BEGIN then return members(text, at, kind, depth) end
+  if mark == BEGIN then return members(text, at, not is_enum(kind) and kind or nil, depth) end
   if mark == OPEN then return items(text, at, kind, depth) end
   if mark == QUOTE then
     local quote = closing(text, at)
+    local why = quote and is_enum(kind) and wrong_choice(kind, text:sub(at + 1, quote - 1))
+    if why then return nil, '', why end
     return quote and quote + 1
   end
   local _, last = text:find('^[%w%+%-%.]+', at)
   return last and last + 1
 end
 
-local function unknown_field(text, kind, place)
-  local _, unknown = value(text, 1, kind, 0)
-  -- It goes into an answer: nothing but what names of fields are made of.
-  return unknown and (place .. unknown):sub(1, 256):gsub('[^%w_.%[%]%-]', '?')
+-- It goes into an answer: nothing but what names of fields are made of.
+local function shown(name)
+  return (name:sub(1, 256):gsub('[^%w_.%[%]%-]', '?'))
+end
+
+-- The first wrong field of a body, and what is wrong with it.
+local function wrong_field(text, kind, place)
+  local _, wrong, why = value(text, 1, kind, 0)
+  if wrong then return shown(place .. wrong), why or 'no such field' end
+end
+
+local function decoded(text)
+  return (text:gsub('%+', ' '):gsub('%%(%x%x)', function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+-- What is wrong with a parameter, if anything is. Values of enums may be numbers too, which services look at.
+local function wrong_value(kind, text)
+  local is_number = text:find('^%-?%d+$')
+  if kind == '#' then return not is_number and 'expected a whole number' or nil end
+  if kind == '?' then return text ~= 'true' and text ~= 'false' and 'expected true or false' or nil end
+  return is_enum(kind) and not is_number and wrong_choice(kind, text) or nil
+end
+
+-- The first wrong parameter of a query, and what is wrong with it.
+local function wrong_parameter(query, call)
+  for name, text in ('&' .. query):gmatch('&([^&=]+)=?([^&]*)') do
+    name = decoded(name)
+    if call[5][name] then return shown(name), 'stands in the path already' end
+    local kind = call[6][name]
+    if not kind then return shown(name), 'no such parameter' end
+    local why = wrong_value(kind, decoded(text))
+    if why then return name, why end
+  end
 end
 
 local function call_of(verb, path)
@@ -130,13 +180,12 @@ function envoy_on_request(handle)
   local path, query = headers:get(':path'):match('^([^?#]*)%??([^#]*)')
   local call = call_of(headers:get(':method'), path)
   if not call then return end
-  for name in ('&' .. query):gmatch('&([^&=]+)') do
-    if call[5][name] then return refuse(handle, name, 'stands in the path already') end
-  end
+  local parameter, reason = wrong_parameter(query, call)
+  if parameter then return refuse(handle, parameter, reason) end
   local body = call[3] ~= '' and handle:body()
   if not body then return end
-  local field = unknown_field(body:getBytes(0, body:length()), call[3], call[4])
-  if field then return refuse(handle, field, 'no such field') end
+  local field, why = wrong_field(body:getBytes(0, body:length()), call[3], call[4])
+  if field then return refuse(handle, field, why) end
 end
 
 -- Nothing in a text of JSON looks like these marks: quotes are escaped there.

@@ -7,7 +7,10 @@ use granary_runtime::auth::{CLOCK_SKEW, oidc::OidcIssuer};
 use serde::Deserialize;
 use url::Url;
 
-use super::parse::{Host, Network, address, all, file_of, network, origin, span, upstream};
+use super::{
+    parse::{Network, address, all, file_of, network, origin, span},
+    upstreams::Upstreams,
+};
 
 /// The table `[ingress]` of the file of settings.
 #[derive(Debug, Clone, Default, Deserialize, clap::Args)]
@@ -19,6 +22,15 @@ pub(crate) struct Table {
     /// Where the server is [default: http://127.0.0.1:7070]
     #[arg(long, env = "GRANARY_INGRESS_UPSTREAM", value_name = "URL")]
     upstream: Option<String>,
+    /// Where each service is, if they are apart: SERVICE=URL for all four, such as storage=http://granary-storage:7070; calls go round among all
+    /// addresses behind a name, and among all URLs of a service
+    #[arg(
+        long = "upstream-of",
+        env = "GRANARY_INGRESS_UPSTREAMS",
+        value_name = "SERVICE=URL",
+        value_delimiter = ','
+    )]
+    upstreams: Vec<String>,
     /// Where Envoy's own administration listens, on this machine only [default: 127.0.0.1:9901]
     #[arg(long, env = "GRANARY_INGRESS_ADMIN", value_name = "ADDRESS")]
     admin: Option<String>,
@@ -76,7 +88,7 @@ pub(crate) struct Settings {
     /// Where the files are when Envoy reads them.
     pub(super) folder: PathBuf,
     pub(super) listen: SocketAddr,
-    pub(super) upstream: Host,
+    pub(super) upstreams: Upstreams,
     pub(super) admin: SocketAddr,
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
@@ -128,7 +140,7 @@ impl Table {
         Ok(Settings {
             folder,
             listen: address("listen", given.listen, "127.0.0.1:7443")?,
-            upstream: upstream(given.upstream)?,
+            upstreams: Upstreams::read(given.upstream, &given.upstreams)?,
             admin,
             certificate: file_of("certificate", given.certificate)?,
             key: file_of("key", given.key)?,
@@ -151,6 +163,7 @@ impl Table {
         Self {
             listen: self.listen.or(file.listen),
             upstream: self.upstream.or(file.upstream),
+            upstreams: either(self.upstreams, file.upstreams),
             admin: self.admin.or(file.admin),
             certificate: self.certificate.or(file.certificate),
             key: self.key.or(file.key),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use granary_runtime::secret::Secret;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use provider::Provider;
+pub(crate) use provider::{Provider, claims};
 pub(crate) use source::LoginSource;
 pub(crate) use store::{Kept, Store};
 
@@ -39,6 +39,7 @@ pub(crate) struct Grant {
     pub(crate) refresh: Option<Secret>,
 }
 
-fn now() -> i64 {
+/// Seconds since 1970 by this machine's clock.
+pub(crate) fn now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }

@@ -208,8 +208,8 @@ impl Provider {
     }
 }
 
-// What a token says, if it is one that can be read; nobody has verified it here.
-fn claims(token: &str) -> Option<HashMap<String, serde_json::Value>> {
+/// What a token says, if it is one that can be read; nobody has verified it here.
+pub(crate) fn claims(token: &str) -> Option<HashMap<String, serde_json::Value>> {
     let mut parts = token.split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()

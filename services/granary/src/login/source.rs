@@ -78,6 +78,7 @@ fn fresh(grant: Grant) -> Option<Fresh> {
     Some(Fresh {
         token: grant.token,
         lifetime: Duration::from_secs(left),
+        kept: false,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The one place that writes to the terminal: results to standard output as tables, JSON or YAML; notes and progress to standard error.
 
+mod csv;
 mod listing;
 mod progress;
 mod table;
@@ -14,6 +15,7 @@ use serde_json::Value as Json;
 
 use crate::failure::{Failure, Outcome};
 
+pub(crate) use csv::line as csv;
 pub(crate) use listing::Listing;
 pub(crate) use progress::Progress;
 pub(crate) use table::Table;
@@ -26,7 +28,7 @@ pub(crate) enum Format {
     Table,
     Json,
     Yaml,
-    /// Lines of values, where a command says so
+    /// A line of values for each, with those of the first naming them; of `project usage` and `audit list`
     Csv,
 }
 

@@ -14,7 +14,10 @@ use granary_runtime::{
 };
 use url::Url;
 
-use super::oidc;
+use super::{
+    oidc,
+    service::{self, Apart, Service},
+};
 use crate::settings::{File, secret};
 
 /// With more, a token that ended would count for too long.
@@ -81,9 +84,11 @@ pub(crate) struct Args {
         hide_env_values = true
     )]
     secret_key: Option<Secret>,
-    // Last, since its heading is for what follows.
+    // Last, since their headings are for what follows.
     #[command(flatten)]
     oidc: oidc::Flags,
+    #[command(flatten)]
+    services: service::ApartFlags,
 }
 
 /// What `granary serve` goes by, complete and checked as far as it can be without touching anything.
@@ -115,6 +120,10 @@ pub struct Settings {
     pub audit_kept: Duration,
     /// How many proxies in front say where a call came from.
     pub trusted_hops: usize,
+    /// Where the other services are, if they are not all in this process.
+    pub apart: Option<Apart>,
+    /// How long calls are still taken once the process is to end.
+    pub drain_delay: Duration,
 }
 
 /// An outside object store.
@@ -145,7 +154,24 @@ impl Settings {
             clock_skew: CLOCK_SKEW,
             audit_kept: AUDIT_KEPT,
             trusted_hops: 0,
+            apart: None,
+            drain_delay: Duration::ZERO,
         }
+    }
+
+    /// Whether this process is a service.
+    pub fn has(&self, service: Service) -> bool {
+        let apart = self.apart.as_ref();
+        apart.is_none_or(|apart| apart.roles.contains(&service))
+    }
+
+    /// Whether something is to be kept in the data directory: if not, nothing is written to disk at all.
+    pub(super) fn needs_folder(&self) -> bool {
+        self.database_url.is_none()
+            || self.object_store.is_none()
+            || self.signing_key_file.is_none()
+            || self.oidc.is_empty()
+            || (self.has(Service::Job) && self.job_slots > 0)
     }
 
     /// What to know before others call: who reaches the services and not the store cannot send or fetch a file.
@@ -166,7 +192,8 @@ impl Settings {
 
 impl Args {
     /// Puts flags, environment, file and defaults together.
-    pub(crate) fn settle(self, file: File) -> Result<Settings> {
+    pub(crate) fn settle(self, mut file: File) -> Result<Settings> {
+        let (apart, drain_delay) = self.services.settle(service::Filed::take(&mut file))?;
         let data_dir = self.data_dir.or(file.data_dir);
         let defaults = Settings::in_folder(data_dir.unwrap_or_else(crate::paths::default_data_dir));
         let object_store = self
@@ -203,9 +230,12 @@ impl Args {
                 .trusted_hops
                 .or(file.trusted_hops)
                 .unwrap_or(defaults.trusted_hops),
+            apart,
+            drain_delay,
             ..defaults
         };
         check_reach(&settings)?;
+        check_apart(&settings)?;
         Ok(settings)
     }
 }
@@ -230,6 +260,51 @@ fn check_reach(settings: &Settings) -> Result<()> {
     }
 }
 
+// What services in several processes have in common cannot be in one of them.
+fn check_apart(settings: &Settings) -> Result<()> {
+    if settings.apart.is_none() {
+        return Ok(());
+    }
+    let wrong = |setting: &str, what: &str| {
+        Err(Error::invalid(
+            setting,
+            format!("with --roles, services are apart, and {what}"),
+        ))
+    };
+    if settings.object_store.is_none() {
+        return wrong(
+            "object_store",
+            "the embedded store is of one process: give one outside with --object-store",
+        );
+    }
+    if settings.signing_key_file.is_none() {
+        return wrong(
+            "signing_key_file",
+            "all of them sign and check with the same key: give it with --signing-key-file",
+        );
+    }
+    let database = settings.database_url.as_ref();
+    if !database.is_some_and(|url| url.reveal().starts_with("postgres")) {
+        return wrong(
+            "database_url",
+            "SQLite is of one process: give a PostgreSQL with --database-url",
+        );
+    }
+    if settings.has(Service::Job) && settings.job_slots > 0 {
+        return wrong(
+            "job_slots",
+            "a replica cannot tell its own jobs from another's: set --job-slots 0, and start workers with `granary worker run`",
+        );
+    }
+    if settings.oidc.is_empty() {
+        return wrong(
+            "oidc_issuer",
+            "the bundled issuer is for one process: say whose tokens count with --oidc-issuer",
+        );
+    }
+    Ok(())
+}
+
 fn public_endpoint(text: &str) -> Result<Url> {
     let fits = |url: &Url| {
         matches!(url.scheme(), "http" | "https")
@@ -251,7 +326,11 @@ fn public_endpoint(text: &str) -> Result<Url> {
     })
 }
 
-fn address(setting: &str, text: Option<String>, default: SocketAddr) -> Result<SocketAddr> {
+pub(super) fn address(
+    setting: &str,
+    text: Option<String>,
+    default: SocketAddr,
+) -> Result<SocketAddr> {
     let Some(text) = text else {
         return Ok(default);
     };

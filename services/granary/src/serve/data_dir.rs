@@ -62,6 +62,11 @@ impl DataDir {
         })
     }
 
+    /// The one there is, for what cannot be anywhere else.
+    pub(super) fn needed(data: Option<&Self>) -> Result<&Self> {
+        data.ok_or_else(|| Error::precondition("data_dir", "there is none, and it is needed"))
+    }
+
     /// A path in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)

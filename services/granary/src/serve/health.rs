@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use granary_core::{Error, Result};
 use granary_runtime::task::Tasks;
+use tokio_util::sync::CancellationToken;
+use tonic::service::RoutesBuilder;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 const PERIOD: Duration = Duration::from_secs(5);
@@ -13,35 +15,50 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The services whose health it is.
 #[derive(Clone)]
 pub(super) struct Services {
-    pub(super) metadata: granary_metadata::Metadata,
-    pub(super) storage: granary_storage::Storage,
-    pub(super) jobs: granary_job::Jobs,
-    pub(super) pipeline: granary_pipeline::Pipeline,
+    pub(super) metadata: Option<granary_metadata::Metadata>,
+    pub(super) storage: Option<granary_storage::Storage>,
+    pub(super) jobs: Option<granary_job::Jobs>,
+    pub(super) pipeline: Option<granary_pipeline::Pipeline>,
 }
 
 impl Services {
+    /// Adds those of this process.
+    pub(super) fn mount(&self, routes: &mut RoutesBuilder) {
+        self.metadata.iter().for_each(|s| s.mount(routes));
+        self.storage.iter().for_each(|s| s.mount(routes));
+        self.jobs.iter().for_each(|s| s.mount(routes));
+        self.pipeline.iter().for_each(|s| s.mount(routes));
+    }
+
     /// Whether all of them can answer.
     pub(super) async fn check(self) -> Result<()> {
         tokio::try_join!(
-            self.metadata.check(),
-            self.storage.check(),
-            self.jobs.check(),
-            self.pipeline.check()
+            all(&self.metadata, async |s| s.check().await),
+            all(&self.storage, async |s| s.check().await),
+            all(&self.jobs, async |s| s.check().await),
+            all(&self.pipeline, async |s| s.check().await),
         )
         .map(drop)
     }
 }
 
-/// Asks now and then, and tells what it heard, until the tasks stop. Then it says that nothing is served any more, and lets go of those who
+async fn all<S>(service: &Option<S>, check: impl AsyncFn(&S) -> Result<()>) -> Result<()> {
+    match service {
+        Some(service) => check(service).await,
+        None => Ok(()),
+    }
+}
+
+/// Asks now and then, and tells what it heard, until the process is to end. Then it says that nothing is served any more, and lets go of those who
 /// watch.
 pub(super) fn follow<F>(
     tasks: &Tasks,
+    stop: CancellationToken,
     mut reporter: HealthReporter,
     mut check: impl FnMut() -> F + Send + 'static,
 ) where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let stop = tasks.stopping();
     tasks.spawn("health", async move {
         // As the reporter begins.
         let mut told = ServingStatus::Serving;
@@ -109,7 +126,7 @@ mod tests {
         let mut stream = service.watch(request).await.unwrap().into_inner();
         let up = Arc::new(AtomicBool::new(true));
         let asked = up.clone();
-        follow(&tasks, reporter, move || {
+        follow(&tasks, tasks.stopping(), reporter, move || {
             let up = asked.load(Ordering::Relaxed);
             async move {
                 match up {

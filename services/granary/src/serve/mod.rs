@@ -1,10 +1,12 @@
-//! `granary serve`: the whole platform in one process.
+//! `granary serve`: the whole platform in one process, or one service of it.
 
 mod args;
+mod compose;
 mod data_dir;
 mod health;
 pub(crate) mod oidc;
 mod platform;
+mod service;
 mod store;
 
 use std::io::Write as _;
@@ -17,11 +19,15 @@ pub(crate) use args::{Args, clock_skew};
 pub use args::{ObjectStoreSettings, Settings};
 pub use data_dir::DataDir;
 pub use platform::Platform;
+pub use service::{Apart, Service};
 
 /// Runs until SIGTERM or SIGINT, then lets what is in progress end.
 pub(crate) async fn run(settings: Settings) -> Result<()> {
     let stop = signals::stop()?;
-    if let Some(warning) = settings.out_of_reach() {
+    for warning in [settings.out_of_reach(), settings.without_administrator()]
+        .into_iter()
+        .flatten()
+    {
         tracing::warn!("{warning}");
     }
     let platform = Platform::start(settings).await?;
@@ -35,7 +41,7 @@ pub(crate) async fn run(settings: Settings) -> Result<()> {
 // What scripts wait for: one line, once calls are answered.
 fn announce(platform: &Platform) -> Result<()> {
     let token = platform.token_file();
-    let token = token.exists().then(|| token.display().to_string());
+    let token = token.map(|file| file.display().to_string());
     tracing::info!(
         endpoint = %format_args!("http://{}", platform.address()),
         objects = %platform.object_endpoint(),

@@ -3,9 +3,14 @@
 use std::path::PathBuf;
 
 use granary_core::{Error, Result, name::quote};
-use granary_runtime::auth::oidc::{ClaimNames, OidcIssuer, Who};
+use granary_runtime::auth::{
+    Issuer,
+    oidc::{ClaimNames, OidcIssuer, Who},
+};
 use serde::Deserialize;
 use url::Url;
+
+use super::Settings;
 
 /// Flags of issuers. Given, they stand for all tables of the file.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -186,6 +191,32 @@ impl Table {
     }
 }
 
+impl Settings {
+    /// The issuers of the tokens of people and machines: those outside, or else the bundled one.
+    pub(crate) fn issuers_of_people(&self, own: &Issuer) -> Vec<String> {
+        if self.oidc.is_empty() {
+            return vec![own.name().to_owned()];
+        }
+        self.oidc
+            .iter()
+            .map(|issuer| issuer.issuer.clone())
+            .collect()
+    }
+
+    /// What to know before anybody logs in: without an administrator, nobody can make a project or let others into one.
+    pub(crate) fn without_administrator(&self) -> Option<String> {
+        let nobody = self
+            .oidc
+            .iter()
+            .all(|issuer| issuer.administrators.is_empty());
+        (nobody && !self.oidc.is_empty()).then(|| {
+            "nobody administers this server: nobody can make projects or add the first members of `default` until --oidc-administrator, or \
+             administrators in a table [[oidc]], says who may, such as group:platform or subject:SUBJECT"
+                .to_owned()
+        })
+    }
+}
+
 fn url(field: &str, text: &str) -> Result<Url> {
     Url::parse(text)
         .map_err(|_| Error::invalid(field, format!("expected a URL, got {}", quote(text))))
@@ -262,6 +293,27 @@ mod tests {
             2
         );
         assert!(issuers(Flags::default(), vec![]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn issuers_without_an_administrator_are_said() {
+        let said = |text: &str| {
+            let oidc = issuers(Flags::default(), file(text).oidc).unwrap();
+            let folder = PathBuf::from("unused");
+            let settings = Settings {
+                oidc,
+                ..Settings::in_folder(folder)
+            };
+            settings.without_administrator()
+        };
+        let one = "[[oidc]]\nissuer = \"https://a.example\"\naudiences = [\"granary\"]\n";
+        assert_eq!(said(""), None);
+        assert!(said(one).unwrap().contains("--oidc-administrator"));
+        let with = format!(
+            "{one}{}administrators = [\"group:platform\"]\n",
+            one.replace("a.example", "b.example")
+        );
+        assert_eq!(said(&with), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ const EMBEDDED_PREFIX: &str = "granary";
 /// Where the store is; the embedded one is started first.
 pub(super) async fn open(
     settings: &Settings,
-    data: &DataDir,
+    data: Option<&DataDir>,
     tasks: &Tasks,
 ) -> Result<ObjectsConfig> {
     match &settings.object_store {
@@ -20,7 +20,7 @@ pub(super) async fn open(
             store.access_key.clone(),
             store.secret_key.clone(),
         ),
-        None => embedded(settings, data, tasks).await,
+        None => embedded(settings, DataDir::needed(data)?, tasks).await,
     }
 }
 

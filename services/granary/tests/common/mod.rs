@@ -36,8 +36,10 @@ pub(crate) fn program() -> Command {
             command.env_remove(name);
         }
     }
-    // No settings of whoever runs the tests.
-    command.env("XDG_CONFIG_HOME", "/nonexistent");
+    // No settings of whoever runs the tests, and nothing kept for the next command.
+    command
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env("XDG_CACHE_HOME", "/nonexistent");
     command
 }
 

@@ -1,5 +1,7 @@
 //! MemberService.
 
+use std::sync::Arc;
+
 use granary_core::{
     Error, Result,
     name::{ApiKeyName, quote},
@@ -33,6 +35,8 @@ pub(super) struct Handler {
     pub lane: Lane,
     /// The issuer of the tokens of API keys.
     pub own: String,
+    /// Those of whom members can be.
+    pub issuers: Arc<[String]>,
 }
 
 /// A role on the wire.
@@ -122,7 +126,10 @@ impl Handler {
             subject.is_empty(),
             member.email.is_empty(),
         ) {
-            (true, true, false) => return check_email(&member.email).map(|()| None),
+            (true, true, false) => {
+                check_email(&member.email)?;
+                return self.check_invitations().map(|()| None);
+            }
             (false, false, true) => {}
             (true, false, true) => {
                 return Err(Error::invalid(
@@ -151,10 +158,38 @@ impl Handler {
                 "an API key has the role that it was made with, in its own project, and is no member",
             ));
         }
+        self.check_issuer(issuer)?;
         Ok(Some(Identity {
             issuer: issuer.into(),
             subject: subject.into(),
         }))
+    }
+
+    /// Fails for an issuer whose tokens never get in here.
+    fn check_issuer(&self, issuer: &str) -> Result<()> {
+        if self.issuers.iter().any(|trusted| trusted == issuer) {
+            return Ok(());
+        }
+        let trusted = self.issuers.join(", ");
+        let got = quote(issuer);
+        Err(Error::invalid(
+            "member.issuer",
+            format!(
+                "expected an issuer whose tokens this server trusts ({trusted}), exactly as its settings name it, got {got}"
+            ),
+        ))
+    }
+
+    /// Fails where nobody can come with an address.
+    fn check_invitations(&self) -> Result<()> {
+        if self.issuers.iter().any(|issuer| *issuer != self.own) {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "member.email",
+            "nobody could take this invitation: the tokens of this server's own issuer have no address; name the subject, or have the server \
+             trust an issuer that gives addresses (`granary serve --oidc-issuer`)",
+        ))
     }
 }
 

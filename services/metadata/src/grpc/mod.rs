@@ -88,6 +88,7 @@ impl Services {
         tasks: &Tasks,
         issuer: Issuer,
         creates_tokens: bool,
+        issuers: Vec<String>,
     ) -> Self {
         let lane = Lane::start(context, tasks);
         let labels = Labels::start(context, tasks, &lane);
@@ -103,9 +104,12 @@ impl Services {
                 context: context.clone(),
                 lane: lane.clone(),
                 own: issuer.name().to_owned(),
+                issuers: issuers.into(),
             },
             keys: api_key::Handler { keys: keys.clone() },
-            access: access::Handler { access },
+            access: access::Handler {
+                access: access.clone(),
+            },
             datasets: dataset::Handler {
                 context: context.clone(),
                 lane: lane.clone(),
@@ -137,6 +141,7 @@ impl Services {
             tokens: token::Handler {
                 issuer: creates_tokens.then_some(issuer),
                 keys,
+                access,
             },
         }
     }

@@ -1,29 +1,30 @@
 //! TokenService.
 
-use granary_core::{Error, Result};
+use granary_core::{Error, Result, name::ProjectName};
 use granary_proto::{
     convert::duration,
     identity::v1::{
         CreateTokenRequest, CreateTokenResponse, ExchangeApiKeyRequest, ExchangeApiKeyResponse,
-        GetPrincipalRequest, Principal as WirePrincipal, Role as WireRole,
+        GetPrincipalRequest, Principal as WirePrincipal, Role as WireRole, RoleInProject,
         token_service_server::TokenService,
     },
 };
 use granary_runtime::{
-    auth::{Issuer, Role},
+    auth::{Issuer, Principal, Role},
     rpc::{known, principal, to_status},
 };
 use prost_types::Timestamp;
 use tonic::{Request, Response, Status};
 
-use super::reply;
-use crate::{api_key::ApiKeys, token};
+use super::{identity, member::wire_role as wire_project_role, reply};
+use crate::{access::Access, api_key::ApiKeys, token};
 
 #[derive(Clone)]
 pub(super) struct Handler {
     /// Who issues tokens for administrators; none where tokens come from elsewhere.
     pub issuer: Option<Issuer>,
     pub keys: ApiKeys,
+    pub access: Access,
 }
 
 fn seconds(seconds: i64) -> Option<Timestamp> {
@@ -52,6 +53,16 @@ fn parse_role(role: i32) -> Result<Option<Role>> {
 }
 
 impl Handler {
+    async fn projects(&self, principal: &Principal) -> Result<Vec<RoleInProject>> {
+        let email = principal.email.as_deref().unwrap_or_default();
+        let roles = self.access.roles(identity(principal), email).await?;
+        let wire = |(project, role): (ProjectName, _)| RoleInProject {
+            project: project.to_string(),
+            role: wire_project_role(role).into(),
+        };
+        Ok(roles.into_iter().map(wire).collect())
+    }
+
     fn create(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse> {
         let role = parse_role(request.role)?;
         let lifetime = request
@@ -75,13 +86,21 @@ impl TokenService for Handler {
         request: Request<GetPrincipalRequest>,
     ) -> Result<Response<WirePrincipal>, Status> {
         let principal = principal(&request)?;
-        Ok(Response::new(WirePrincipal {
-            subject: principal.subject.to_string(),
-            issuer: principal.issuer.to_string(),
-            role: wire_role(principal.role).into(),
-            expire_time: seconds(principal.expires),
-            email: principal.email.as_deref().unwrap_or_default().to_owned(),
-        }))
+        reply(async {
+            let projects = match request.get_ref().with_projects {
+                true => self.projects(&principal).await?,
+                false => Vec::new(),
+            };
+            Ok(WirePrincipal {
+                subject: principal.subject.to_string(),
+                issuer: principal.issuer.to_string(),
+                role: wire_role(principal.role).into(),
+                expire_time: seconds(principal.expires),
+                email: principal.email.as_deref().unwrap_or_default().to_owned(),
+                projects,
+            })
+        })
+        .await
     }
 
     async fn exchange_api_key(

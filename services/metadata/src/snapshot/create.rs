@@ -268,6 +268,7 @@ mod tests {
             clock: Arc::new(SystemClock),
             issuer: granary_runtime::auth::Issuer::ephemeral().unwrap(),
             creates_tokens: false,
+            issuers: Vec::new(),
             audit_kept: std::time::Duration::MAX,
         };
         let context = options.build(&tasks).await.unwrap().context;

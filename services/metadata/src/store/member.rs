@@ -178,6 +178,28 @@ pub(crate) async fn delete(on: &impl ConnectionTrait, name: &MemberName) -> Resu
     sql.run(on).await.map(drop)
 }
 
+/// The roles of a principal in up to `limit` projects, by project.
+pub(crate) async fn roles(
+    on: &impl ConnectionTrait,
+    who: &Identity,
+    limit: u32,
+) -> Result<Vec<(ProjectName, Role)>> {
+    let mut sql = Sql::new(
+        on.get_database_backend(),
+        "SELECT project, role FROM members WHERE issuer = ",
+    );
+    sql.bind(who.issuer.as_str());
+    sql.push(" AND subject = ").bind(who.subject.as_str());
+    sql.push(" ORDER BY project LIMIT ").bind(i64::from(limit));
+    let role = |row: &mut Row| {
+        let project = ProjectName {
+            project: row.get()?,
+        };
+        Ok((project, row.get::<String>()?.parse()?))
+    };
+    sql.all(on, role).await
+}
+
 /// Up to `limit` projects in which an invitation waits for an address.
 pub(crate) async fn invitations(
     on: &impl ConnectionTrait,

@@ -85,7 +85,7 @@ impl Unit {
         }
         db::commit(self.tx).await?;
         if let Some(newest) = newest {
-            context.feed.advance(newest);
+            context.feed.committed(newest);
         }
         Ok(())
     }

@@ -14,10 +14,8 @@ use tonic::{Code, Request};
 
 use crate::{
     members::{add, invite},
-    world::{World, blamed, refused},
+    world::{ISSUER, World, blamed, refused},
 };
-
-const ISSUER: &str = "https://id.example";
 
 fn ask(project: &str, subject: &str, email: &str) -> CheckAccessRequest {
     CheckAccessRequest {

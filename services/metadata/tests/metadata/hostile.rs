@@ -142,7 +142,16 @@ async fn hostile_sessions_are_refused() {
             ),
             (
                 Session {
-                    producer: "x".repeat(513),
+                    derived_from: [DATASET, "projects/other/datasets/raw"]
+                        .map(|dataset| format!("{dataset}/sessions/s"))
+                        .into(),
+                    ..Default::default()
+                },
+                "session.derived_from[1]",
+            ),
+            (
+                Session {
+                    producer: "projects/other/jobs/j".into(),
                     ..Default::default()
                 },
                 "session.producer",
@@ -202,6 +211,20 @@ async fn hostile_assets_are_refused_with_their_place_in_the_batch() {
                     ..asset("a")
                 },
                 "assets[1].derived_from",
+            ),
+            (
+                Asset {
+                    derived_from: vec!["projects/other/datasets/raw/assets/a".into()],
+                    ..asset("a")
+                },
+                "assets[1].derived_from[0]",
+            ),
+            (
+                Asset {
+                    producer: "projects/other/pipelines/p/runs/r".into(),
+                    ..asset("a")
+                },
+                "assets[1].producer",
             ),
             (
                 Asset {

@@ -120,7 +120,7 @@ async fn a_key_is_exchanged_for_a_token_that_does_what_the_key_may() {
         let link = link(&world, &secret).await;
         let mut client = TokenServiceClient::new(link.clone());
         let who = client
-            .get_principal(GetPrincipalRequest {})
+            .get_principal(GetPrincipalRequest::default())
             .await
             .unwrap()
             .into_inner();
@@ -129,6 +129,17 @@ async fn a_key_is_exchanged_for_a_token_that_does_what_the_key_may() {
             (&key.name, world.issuer.name())
         );
         assert_eq!((who.role(), &*who.email), (WireRole::Unspecified, ""));
+        let request = GetPrincipalRequest {
+            with_projects: true,
+        };
+        let who = client.get_principal(request).await.unwrap().into_inner();
+        let [place] = &who.projects[..] else {
+            panic!("one project: {who:?}");
+        };
+        assert_eq!(
+            (&*place.project, place.role()),
+            (PROJECT, ProjectRole::Viewer)
+        );
         assert_eq!(datasets(link.clone(), PROJECT).await.unwrap(), 1);
         refused(
             datasets(link.clone(), "projects/other").await,

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use granary_proto::{
     identity::v1::{
-        CreateMemberRequest, DeleteMemberRequest, GetMemberRequest, ListMembersRequest, Member,
-        MemberState, ProjectRole, UpdateMemberRequest, member_service_client::MemberServiceClient,
+        CreateMemberRequest, DeleteMemberRequest, GetMemberRequest, GetPrincipalRequest,
+        ListMembersRequest, Member, MemberState, ProjectRole, UpdateMemberRequest,
+        member_service_client::MemberServiceClient, token_service_client::TokenServiceClient,
     },
     metadata::v1::{
         CreateDatasetRequest, GetProjectRequest, ListProjectsRequest, WatchEventsRequest,
@@ -17,7 +18,7 @@ use granary_runtime::Link;
 use prost_types::FieldMask;
 use tonic::{Code, Status};
 
-use crate::world::{World, blamed, refused};
+use crate::world::{ISSUER, World, blamed, refused};
 
 pub(crate) const P: &str = "projects/p";
 const REQUEST: &str = "0b5e7a1c-3a52-4c3c-9d6e-0f7d8c1a2b3c";
@@ -198,7 +199,7 @@ async fn a_principal_and_an_address_are_members_once() {
             reason.contains(&first.name) && reason.contains("viewer"),
             "{reason}"
         );
-        let bob = principal("https://id.example", "bob", ProjectRole::Editor);
+        let bob = principal(ISSUER, "bob", ProjectRole::Editor);
         client.create_member(bob.clone()).await.unwrap();
         refused(client.create_member(bob.clone()).await, Code::AlreadyExists);
         world.project("q").await;
@@ -224,12 +225,39 @@ async fn a_repeated_request_adds_one_member() {
         assert!(answers.iter().all(|answer| *answer == answers[0]));
         let other = CreateMemberRequest {
             request_id: REQUEST.into(),
-            ..principal("i", "s", ProjectRole::Viewer)
+            ..principal(ISSUER, "s", ProjectRole::Viewer)
         };
         assert_eq!(
             blamed(world.members().create_member(other).await),
             "request_id"
         );
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_the_own_roles_by_project() {
+    for world in World::each().await {
+        let own = world.issuer.name();
+        for (project, role) in [("q", ProjectRole::Labeler), ("p", ProjectRole::Viewer)] {
+            world.project(project).await;
+            add(&world, &format!("projects/{project}"), own, "bob", role).await;
+        }
+        add(&world, P, ISSUER, "bob", ProjectRole::Owner).await;
+        let mut tokens = TokenServiceClient::new(world.link_as("bob"));
+        let mut roles = async |with_projects| {
+            let request = GetPrincipalRequest { with_projects };
+            let who = tokens.get_principal(request).await.unwrap().into_inner();
+            let roles = who.projects.into_iter();
+            roles
+                .map(|place| (place.project.clone(), place.role()))
+                .collect::<Vec<_>>()
+        };
+        let expected = [
+            ("projects/p".to_owned(), ProjectRole::Viewer),
+            ("projects/q".to_owned(), ProjectRole::Labeler),
+        ];
+        assert_eq!(roles(true).await, expected);
+        assert_eq!(roles(false).await, []);
     }
 }
 
@@ -253,6 +281,11 @@ async fn hostile_members_are_refused_by_field() {
             (principal(&"i".repeat(513), "s", viewer), "member.issuer"),
             (principal("i", &"s".repeat(257), viewer), "member.subject"),
             (principal("i", "s\0", viewer), "member.subject"),
+            (principal("i", "s", viewer), "member.issuer"),
+            (
+                principal(&format!("{ISSUER}/"), "s", viewer),
+                "member.issuer",
+            ),
             (
                 principal(world.issuer.name(), &key, viewer),
                 "member.subject",
@@ -280,7 +313,7 @@ async fn hostile_members_are_refused_by_field() {
         assert_eq!(blamed(client.create_member(strange).await), "member.role");
         let nowhere = CreateMemberRequest {
             parent: "projects/nowhere".into(),
-            ..principal("i", "s", viewer)
+            ..principal(ISSUER, "s", viewer)
         };
         refused(client.create_member(nowhere).await, Code::NotFound);
     }

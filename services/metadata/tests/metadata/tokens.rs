@@ -23,7 +23,7 @@ async fn a_caller_learns_whom_its_token_stands_for() {
     for world in World::each().await {
         let mut client = TokenServiceClient::new(world.link("worker-1", Role::Worker));
         let principal = client
-            .get_principal(GetPrincipalRequest {})
+            .get_principal(GetPrincipalRequest::default())
             .await
             .unwrap()
             .into_inner();

@@ -37,6 +37,8 @@ use crate::database::{fresh_postgres, postgres};
 
 pub(crate) type Attributes = BTreeMap<String, WireValue>;
 
+/// An issuer outside whose tokens count too.
+pub(crate) const ISSUER: &str = "https://id.example";
 pub(crate) const DATASET: &str = "projects/default/datasets/raw";
 
 pub(crate) struct World {
@@ -137,6 +139,7 @@ impl World {
             clock: Arc::new(clock.clone()),
             issuer: issuer.clone(),
             creates_tokens,
+            issuers: vec![issuer.name().to_owned(), ISSUER.to_owned()],
             audit_kept: Duration::from_secs(90 * 24 * 3600),
         };
         let metadata = options.build(&tasks).await.unwrap();

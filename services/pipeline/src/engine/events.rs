@@ -62,7 +62,7 @@ async fn listen(engine: &Engine, heard: &mut bool) -> Result<()> {
             .filter_map(|event| SessionName::parse(&event.resource).ok())
             .collect();
         if works::enqueue(&engine.db, &sessions, &batch.resume_token, engine.now()).await? > 0 {
-            engine.wake.notify_one();
+            engine.is_due();
         }
     }
     Ok(())

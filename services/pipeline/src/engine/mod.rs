@@ -31,7 +31,7 @@ use granary_core::{
 use granary_proto::pipeline::v1::PipelineDefinition;
 use granary_runtime::{
     batch::{Batcher, Limits},
-    db::Db,
+    db::{Db, Wake},
     objects::ObjectReader,
     task::Tasks,
 };
@@ -69,7 +69,9 @@ pub(crate) struct Engine {
     writer: Batcher<Write, ()>,
     watchers: Arc<Watchers>,
     /// Something may be due.
-    wake: Notify,
+    due: Arc<Notify>,
+    /// The same for other processes.
+    wake: Wake,
     owner: String,
     definitions: Mutex<HashMap<(PipelineName, i64), Arc<Definition>>>,
 }
@@ -107,6 +109,9 @@ pub(crate) async fn start(tasks: &Tasks, parts: Parts) -> Result<Arc<Engine>> {
         workers,
         watchers,
     } = parts;
+    let due = Arc::new(Notify::new());
+    let told = due.clone();
+    let wake = Wake::start(&db, "pipeline", tasks, move |_| told.notify_one());
     let (writes, now) = (db.clone(), clock.clone());
     let writer = Batcher::start(
         tasks,
@@ -130,7 +135,8 @@ pub(crate) async fn start(tasks: &Tasks, parts: Parts) -> Result<Arc<Engine>> {
         workers: Arc::new(Semaphore::new(workers.max(1))),
         writer,
         watchers,
-        wake: Notify::new(),
+        due,
+        wake,
         owner: id::new("p"),
         definitions: Mutex::default(),
     });
@@ -147,6 +153,12 @@ pub(crate) async fn start(tasks: &Tasks, parts: Parts) -> Result<Arc<Engine>> {
 }
 
 impl Engine {
+    /// Says, everywhere, that something may be due.
+    fn is_due(&self) {
+        self.due.notify_one();
+        self.wake.tell("due", None);
+    }
+
     /// The time now, as it is stored.
     pub(crate) fn now(&self) -> i64 {
         to_micros(self.clock.0.now())

@@ -23,8 +23,8 @@ use crate::store::works::{self, Tries, Work};
 
 /// How many sessions are worked on at once. They wait for other services most of the time.
 const SESSIONS: usize = 32;
-/// How often the queue is looked at when nobody says that there is something new.
-const IDLE: Duration = Duration::from_secs(1);
+/// How often the queue is looked at when nobody says that there is something new: the word of another process may be lost.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// Works on what is due until the tasks stop.
 pub(super) async fn run(engine: Arc<Engine>, tasks: Tasks) {
@@ -51,7 +51,7 @@ pub(super) async fn run(engine: Arc<Engine>, tasks: Tasks) {
         let pause = until_due(&engine, pause).await;
         tokio::select! {
             () = stop.cancelled() => return,
-            () = engine.wake.notified() => {}
+            () = engine.due.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -111,13 +111,14 @@ fn start(
             }
         }
         drop((hold, permit));
-        engine.wake.notify_one();
+        engine.due.notify_one();
     });
 }
 
 /// Lets the next process go on at once, rather than when the lease ends.
 async fn hand_over(engine: &Engine, work: &Work) {
     give_back(engine, work, work.tries, Duration::ZERO).await;
+    engine.is_due();
 }
 
 async fn give_back(engine: &Engine, work: &Work, tries: Tries, pause: Duration) {

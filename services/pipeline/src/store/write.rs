@@ -1,6 +1,6 @@
 //! What the engine writes while it works: results, cache, progress and ends. Concurrent sessions share one transaction.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use granary_core::{Error, Result, name::RunName};
 use granary_proto::pipeline::v1::RunState;
@@ -141,18 +141,18 @@ async fn put_results<C: ConnectionTrait>(tx: &C, writes: &[&Write]) -> Result<()
 }
 
 async fn put_cache<C: ConnectionTrait>(tx: &C, writes: &[&Write], now: i64) -> Result<()> {
-    let mut lines = Vec::new();
-    let mut seen = HashSet::new();
-    for write in writes.iter().rev() {
+    // One statement must not touch a row twice: the latest wins. And all write in the same order: two processes must not wait for each other.
+    let mut latest = BTreeMap::new();
+    for write in writes {
         for (content, entry) in &write.cache {
-            let project = &write.work.session.project;
-            // One statement must not touch a row twice; the latest wins, and what is lost is worked out again.
-            if seen.insert((project, content)) {
-                let steps = serde_json::to_string(entry)
-                    .map_err(|error| Error::internal("storing step results", error))?;
-                lines.push(json!([project, content, steps]));
-            }
+            latest.insert((&write.work.session.project, content), entry);
         }
+    }
+    let mut lines = Vec::with_capacity(latest.len());
+    for ((project, content), entry) in latest {
+        let steps = serde_json::to_string(entry)
+            .map_err(|error| Error::internal("storing step results", error))?;
+        lines.push(json!([project, content, steps]));
     }
     let sql = format!(
         "INSERT INTO cache (project, sha256, steps, update_time) SELECT project, sha256, steps, $2 FROM {} AS new WHERE true

@@ -30,7 +30,7 @@ pub use jwt::Reason;
 pub use layer::AuthLayer;
 pub use observe::{Ended, Known, Verdict};
 pub use roles::{Role, Rule, rule};
-pub use source::{Exchange, Fresh, TokenSource};
+pub use source::{ApiKey, Exchange, Fresh, TokenSource};
 pub(crate) use text::cut;
 pub use verifier::{CLOCK_SKEW, Verifier};
 

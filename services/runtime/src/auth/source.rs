@@ -11,10 +11,12 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::time::Instant;
+use tonic::Status;
 
 use super::{Issuer, Role};
-use crate::{Link, rpc::from_status, secret::Secret};
+use crate::{Link, rpc::from_status, secret::Secret, tls::Trouble};
 
+const BEARER: &str = "Bearer ";
 /// How long tokens of the bundled issuer last here.
 const LIFETIME: Duration = Duration::from_secs(600);
 /// How long before its end a token is renewed, if it lasts long enough for that.
@@ -40,6 +42,9 @@ enum Source {
 pub trait Exchange: fmt::Debug + Send + Sync {
     /// A fresh token. One at a time is asked for. The error says what to do.
     fn fresh(&self) -> BoxFuture<'_, Result<Fresh>>;
+
+    /// The server refused this token, which was kept: it is not to be given again.
+    fn refused(&self, _token: &str) {}
 }
 
 /// A token and for how long it is good from now on.
@@ -49,6 +54,8 @@ pub struct Fresh {
     pub token: Secret,
     /// How long it is good.
     pub lifetime: Duration,
+    /// Whether it was kept from an earlier time, and may no longer count: what the server denies with it is tried once more with another.
+    pub kept: bool,
 }
 
 impl TokenSource {
@@ -72,11 +79,6 @@ impl TokenSource {
         })))
     }
 
-    /// The tokens for which the server behind `way` exchanges an API key.
-    pub fn api_key(secret: Secret, way: Link) -> Self {
-        Self::exchanged(ApiKey { secret, way })
-    }
-
     /// Tokens that something else gives.
     pub fn exchanged(by: impl Exchange + 'static) -> Self {
         Self(Arc::new(Source::Exchanged(Exchanged {
@@ -84,6 +86,21 @@ impl TokenSource {
             held: Mutex::default(),
             flight: tokio::sync::Mutex::default(),
         })))
+    }
+
+    /// Whether this is a token that was kept, and that the server has not accepted since.
+    pub(crate) fn is_doubtful(&self, header: Option<&HeaderValue>) -> bool {
+        match &*self.0 {
+            Source::Exchanged(exchanged) => exchanged.is_doubtful(header),
+            _ => false,
+        }
+    }
+
+    /// Says that the server accepted a token.
+    pub(crate) fn accepted(&self, header: Option<&HeaderValue>) {
+        if let Source::Exchanged(exchanged) = &*self.0 {
+            exchanged.trust(header);
+        }
     }
 
     /// The header to send now, if it is at hand; `Some(None)` if there is none to send.
@@ -153,6 +170,7 @@ struct Held {
     header: HeaderValue,
     renew: Instant,
     ends: Instant,
+    doubtful: bool,
 }
 
 impl Held {
@@ -164,6 +182,7 @@ impl Held {
             header: bearer(fresh.token.reveal())?,
             renew: now + lifetime.saturating_sub(AHEAD.min(lifetime / 4)),
             ends: now + lifetime.saturating_sub(TRAVEL.min(lifetime / 8)),
+            doubtful: fresh.kept,
         })
     }
 
@@ -222,20 +241,44 @@ impl Exchanged {
     }
 
     fn forget(&self, header: Option<&HeaderValue>) {
-        let mut held = self.held.lock();
-        if held
-            .as_ref()
-            .is_some_and(|held| Some(&held.header) == header)
+        let forgotten = self
+            .held
+            .lock()
+            .take_if(|held| Some(&held.header) == header);
+        if let Some(held) = forgotten.filter(|held| held.doubtful)
+            && let Ok(header) = held.header.to_str()
         {
-            *held = None;
+            self.by
+                .refused(header.strip_prefix(BEARER).unwrap_or(header));
+        }
+    }
+
+    fn is_doubtful(&self, header: Option<&HeaderValue>) -> bool {
+        let held = self.held.lock();
+        held.as_ref()
+            .is_some_and(|held| held.doubtful && Some(&held.header) == header)
+    }
+
+    fn trust(&self, header: Option<&HeaderValue>) {
+        if let Some(held) = &mut *self.held.lock()
+            && Some(&held.header) == header
+        {
+            held.doubtful = false;
         }
     }
 }
 
-/// An API key and the server that exchanges it.
-struct ApiKey {
+/// An API key, which the server behind a way exchanges for tokens.
+pub struct ApiKey {
     secret: Secret,
     way: Link,
+}
+
+impl ApiKey {
+    /// A key, and the way to the server, on which no token is sent.
+    pub fn new(secret: Secret, way: Link) -> Self {
+        Self { secret, way }
+    }
 }
 
 impl fmt::Debug for ApiKey {
@@ -253,7 +296,7 @@ impl Exchange for ApiKey {
             let answer = TokenServiceClient::new(self.way.clone())
                 .exchange_api_key(request)
                 .await
-                .map_err(|status| not_exchanged(from_status(status)))?
+                .map_err(not_exchanged)?
                 .into_inner();
             // By this machine's clock as little as possible: it may differ from the server's.
             let by_clock = || {
@@ -265,22 +308,27 @@ impl Exchange for ApiKey {
             Ok(Fresh {
                 token: Secret::new(answer.token),
                 lifetime,
+                kept: false,
             })
         })
     }
 }
 
-fn not_exchanged(error: Error) -> Error {
-    match error {
+fn not_exchanged(status: Status) -> Error {
+    let trouble = Trouble::behind(&status);
+    match from_status(status) {
         Error::Unauthenticated { .. } => Error::Unauthenticated {
             reason: "the API key is refused: it is wrong, expired or revoked; an owner of its project can make another with \
                      `granary api-key create`"
                 .into(),
         },
-        Error::Internal { .. } | Error::Unavailable { .. } => Error::Unavailable {
-            reason: format!("cannot exchange the API key for a token now: {error}"),
-            cause: None,
-        },
+        error @ (Error::Internal { .. } | Error::Unavailable { .. }) => {
+            let why = trouble.map_or_else(|| error.to_string(), |trouble| trouble.to_string());
+            Error::Unavailable {
+                reason: format!("cannot exchange the API key for a token now: {why}"),
+                cause: None,
+            }
+        }
         other => other,
     }
 }
@@ -302,7 +350,7 @@ fn bearer(token: &str) -> Result<HeaderValue> {
     if token.is_empty() || token.contains(|c: char| c.is_whitespace()) {
         return Err(wrong());
     }
-    let mut header = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| wrong())?;
+    let mut header = HeaderValue::from_str(&format!("{BEARER}{token}")).map_err(|_| wrong())?;
     header.set_sensitive(true);
     Ok(header)
 }
@@ -351,6 +399,7 @@ mod tests {
                 Ok(Fresh {
                     token: Secret::new(format!("token-{number}")),
                     lifetime: Duration::from_secs(600),
+                    kept: false,
                 })
             })
         }

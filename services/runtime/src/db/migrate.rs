@@ -17,6 +17,12 @@ pub(super) async fn run<M: MigratorTrait>(
 ) -> Result<()> {
     if connection.get_database_backend() == DbBackend::Postgres {
         let lock = connection.begin().await.map_err(db_err)?;
+        // It waits for whoever migrates now, and says nothing itself while it does.
+        lock.execute_unprepared(
+            "SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
+        )
+        .await
+        .map_err(db_err)?;
         lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
             .await
             .map_err(db_err)?;

@@ -4,9 +4,11 @@
 //! synchronisation in SQLite, PostgreSQL's own default.
 
 mod error;
+mod lead;
 mod migrate;
 pub mod sql;
 mod url;
+mod wake;
 
 use std::{path::Path, time::Duration};
 
@@ -18,10 +20,24 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 pub use error::{db_err, is_unique_violation};
+pub use lead::lead;
 pub use url::DatabaseUrl;
+pub use wake::{Heard, Wake};
 
 /// How many variables one statement may bind, below the limits of both databases (SQLite 32,766; PostgreSQL 65,535).
 pub const MAX_VARIABLES: usize = 30_000;
+
+/// How many connections one service of one process has to PostgreSQL at most, beside the one by which it hears of others.
+const POOL: u32 = 10;
+/// A process that stops in the middle, or whose machine is gone, must not keep what it locked from all others.
+const SESSION: [(&str, &str); 6] = [
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("lock_timeout", "20s"),
+    ("tcp_keepalives_idle", "15"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("default_transaction_isolation", "read committed"),
+];
 
 /// The database of one service.
 #[derive(Clone, Debug)]
@@ -142,10 +158,11 @@ async fn open_postgres(url: &str, service: &str) -> Result<Db> {
         return Err(db_err(error));
     }
     admin.close().await.map_err(db_err)?;
-    let mut options = options(url, 16);
+    let mut options = options(url, POOL);
     options
         .set_schema_search_path(service)
-        .set_application_name(format!("granary-{service}"));
+        .set_application_name(format!("granary-{service}"))
+        .map_sqlx_postgres_opts(|postgres| postgres.options(SESSION));
     let pool = Database::connect(options).await.map_err(db_err)?;
     Ok(Db {
         writer: pool.clone(),

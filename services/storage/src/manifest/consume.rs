@@ -23,6 +23,8 @@ pub(super) async fn run(core: &Core) {
     let mut pause = Duration::from_millis(100);
     loop {
         let Err(error) = follow(core, &mut pause).await else {
+            // A replica that ends lets go of its streams: the next one is there.
+            tokio::time::sleep(pause).await;
             continue;
         };
         tracing::debug!(%error, "the event stream ended");

@@ -23,17 +23,17 @@ mod write;
 
 use std::sync::Arc;
 
-use granary_runtime::task::Tasks;
+use granary_runtime::{db, task::Tasks};
 
 use crate::Core;
+
+/// What whoever writes them locks. Any number will do that nothing else on the database locks.
+const LEADER: i64 = 0x6d61_6e69_6665_7374;
 
 /// Starts the writer of manifests.
 pub(crate) fn start(tasks: &Tasks, core: Arc<Core>) {
     let stop = tasks.stopping();
     tasks.spawn("session manifests", async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = consume::run(&core) => {}
-        }
+        db::lead(core.store.db(), LEADER, stop, || consume::run(&core)).await;
     });
 }

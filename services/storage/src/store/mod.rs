@@ -39,6 +39,11 @@ const LIMITS: Limits = Limits {
 };
 
 impl Store {
+    /// The database.
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
     pub(crate) fn new(db: Db, tasks: &Tasks) -> Self {
         let (saves, loads, finishes, swaps) = (db.clone(), db.clone(), db.clone(), db.clone());
         Self {

@@ -112,6 +112,7 @@ impl World {
             clock: clock.clone(),
             issuer: self.issuer.clone(),
             creates_tokens: true,
+            issuers: Vec::new(),
             audit_kept: Duration::from_secs(90 * 24 * 3600),
         };
         let metadata = metadata.build(&self.tasks).await.unwrap();

@@ -53,6 +53,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// Whether it goes on until the server is there.
+    pub(crate) fn waits(&self) -> bool {
+        !self.once
+    }
+
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let out = context.out.clone().quiet(self.quiet);
         let rules = Rules {

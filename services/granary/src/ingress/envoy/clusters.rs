@@ -5,12 +5,9 @@ use std::{net::IpAddr, path::Path};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{
-    SERVER,
-    shapes::{host, typed},
-};
+use super::shapes::{host, typed};
 use crate::ingress::{
-    parse::bare,
+    parse::{Host, bare},
     settings::{Issuer, Settings},
 };
 
@@ -23,7 +20,9 @@ pub(super) fn all(settings: &Settings) -> Vec<Value> {
         .iter()
         .enumerate()
         .map(|(place, issuer)| keys(place, issuer));
-    std::iter::once(server(settings)).chain(issuers).collect()
+    let servers = settings.upstreams.all();
+    let servers = servers.map(|(name, hosts)| server(settings, name, hosts));
+    servers.chain(issuers).collect()
 }
 
 /// The name of the cluster that an issuer's keys come from.
@@ -31,8 +30,8 @@ pub(super) fn name_of(place: usize) -> String {
     format!("keys-{place}")
 }
 
-fn server(settings: &Settings) -> Value {
-    let mut cluster = cluster(SERVER, &settings.upstream.name, settings.upstream.port);
+fn server(settings: &Settings, name: &str, hosts: &[Host]) -> Value {
+    let mut cluster = cluster(name, hosts);
     cluster["lb_policy"] = "LEAST_REQUEST".into();
     // Without encryption and without HTTP/1.1: gRPC within the cluster.
     let options = json!({"explicit_http_config": {"http2_protocol_options": {
@@ -49,30 +48,44 @@ fn server(settings: &Settings) -> Value {
         "interval": "5s", "no_traffic_interval": "5s", "timeout": "3s",
         "unhealthy_threshold": 2, "healthy_threshold": 1, "grpc_health_check": {},
     }]);
+    // Beside health, which is asked every few seconds: a replica that is gone shows at once.
+    cluster["outlier_detection"] = json!({
+        "split_external_local_origin_errors": true, "consecutive_local_origin_failure": 2,
+        "enforcing_consecutive_5xx": 0, "enforcing_consecutive_gateway_failure": 0, "enforcing_success_rate": 0,
+        "interval": "1s", "base_ejection_time": "2s", "max_ejection_time": "10s", "max_ejection_percent": 50,
+    });
+    cluster["dns_refresh_rate"] = "5s".into();
+    // Who is no longer behind the name gets no more calls, but those in progress end.
+    cluster["ignore_health_on_host_removal"] = true.into();
     cluster
 }
 
 fn keys(place: usize, issuer: &Issuer) -> Value {
-    let (name, port) = (
-        issuer.keys.host().map(bare).unwrap_or_default(),
-        issuer.keys.port_or_known_default().unwrap_or(443),
-    );
-    let mut cluster = cluster(&name_of(place), &name, port);
+    let host = Host {
+        name: issuer.keys.host().map(bare).unwrap_or_default(),
+        port: issuer.keys.port_or_known_default().unwrap_or(443),
+    };
+    let mut cluster = cluster(&name_of(place), std::slice::from_ref(&host));
     if issuer.keys.scheme() == "https" {
-        cluster["transport_socket"] = tls(&issuer.keys, &name, issuer.ca_file.as_deref());
+        cluster["transport_socket"] = tls(&issuer.keys, &host.name, issuer.ca_file.as_deref());
     }
     cluster
 }
 
-fn cluster(name: &str, address: &str, port: u16) -> Value {
-    let fixed = address.parse::<IpAddr>().is_ok();
+fn cluster(name: &str, hosts: &[Host]) -> Value {
+    let is_fixed = |host: &Host| host.name.parse::<IpAddr>().is_ok();
+    let fixed = hosts.iter().all(is_fixed);
+    let endpoints: Vec<_> = hosts
+        .iter()
+        .map(|at| json!({"endpoint": {"address": host(&at.name, at.port)}}))
+        .collect();
     let mut cluster = json!({
         "name": name,
         "type": if fixed { "STATIC" } else { "STRICT_DNS" },
         "connect_timeout": "5s",
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": host(address, port)}}]}],
+            "endpoints": [{"lb_endpoints": endpoints}],
         },
     });
     if !fixed {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{MAX_REQUEST_BYTES, SERVER, limits, shapes::filter, tokens};
+use super::{MAX_REQUEST_BYTES, limits, shapes::filter, tokens};
 use crate::ingress::{bindings::Binding, settings::Settings};
 
 pub(super) const BUFFER: &str = "envoy.filters.http.buffer";
@@ -15,7 +15,8 @@ const MAX_RESPONSE_BYTES: usize = 4 * MAX_REQUEST_BYTES;
 
 /// The filters.
 pub(super) fn all(settings: &Settings, bindings: &[Binding]) -> Vec<Value> {
-    let mut all = vec![health("/healthz", None), health("/readyz", Some(SERVER))];
+    let clusters = settings.upstreams.all().map(|(name, _)| name);
+    let mut all = vec![health("/healthz", []), health("/readyz", clusters)];
     if !settings.allow.is_empty() {
         all.push(allowed(settings));
     }
@@ -58,14 +59,14 @@ pub(super) fn all(settings: &Settings, bindings: &[Binding]) -> Vec<Value> {
     all
 }
 
-// Answered here: that Envoy lives, or that a server behind it says that it serves.
-fn health(path: &str, cluster: Option<&str>) -> Value {
+// Answered here: that Envoy lives, or that a replica of each service behind it says that it serves.
+fn health<'a>(path: &str, clusters: impl IntoIterator<Item = &'a str>) -> Value {
     let mut check = json!({
         "pass_through_mode": false,
         "headers": [{"name": ":path", "string_match": {"exact": path}}],
     });
-    if let Some(cluster) = cluster {
-        check["cluster_min_healthy_percentages"] = json!({cluster: {"value": 1}});
+    for cluster in clusters {
+        check["cluster_min_healthy_percentages"][cluster] = json!({"value": 1});
     }
     let name = format!("granary{}", path.replace('/', "."));
     filter(

@@ -14,8 +14,6 @@ use serde_json::{Value, json};
 use super::{Settings, bindings::Binding};
 use shapes::{address, seconds, typed};
 
-/// The name of the server's cluster.
-const SERVER: &str = "granary";
 /// The name of the listener's certificate.
 const CERTIFICATE: &str = "certificate";
 /// The largest body of a request: as large as the largest message that the services take.

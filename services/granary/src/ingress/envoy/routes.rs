@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    SERVER, filters,
+    filters,
     shapes::{header, seconds, typed},
 };
 use crate::ingress::{
@@ -34,8 +34,15 @@ pub(super) fn all(settings: &Settings, bindings: &[Binding]) -> Value {
             .map(|rpc| stream(settings, rpc)),
     );
     // Messages of gRPC go on as they come: services refuse those that are too large by their first bytes.
-    routes.extend(["/granary.", "/grpc."].map(|prefix| unbuffered(call(settings, prefix))));
-    routes.push(call(settings, "/"));
+    let usual = settings.upstreams.usual();
+    let mut prefixes = settings.upstreams.prefixes();
+    prefixes.push(("/grpc.", usual));
+    let calls = prefixes
+        .into_iter()
+        .map(|(prefix, cluster)| unbuffered(call(settings, prefix, cluster)));
+    routes.extend(calls);
+    // REST: once it has become a call, it goes by the routes above.
+    routes.push(call(settings, "/", usual));
     let mut host = json!({
         "name": "granary",
         "domains": ["*"],
@@ -48,10 +55,10 @@ pub(super) fn all(settings: &Settings, bindings: &[Binding]) -> Value {
     json!({"max_direct_response_body_size_bytes": MAX_FILE_BYTES, "virtual_hosts": [host]})
 }
 
-fn call(settings: &Settings, prefix: &str) -> Value {
+fn call(settings: &Settings, prefix: &str, cluster: &str) -> Value {
     json!({
         "match": {"prefix": prefix},
-        "route": {"cluster": SERVER, "timeout": seconds(settings.request_timeout), "retry_policy": again()},
+        "route": {"cluster": cluster, "timeout": seconds(settings.request_timeout), "retry_policy": again()},
     })
 }
 
@@ -60,7 +67,7 @@ fn stream(settings: &Settings, rpc: &str) -> Value {
     unbuffered(json!({
         "match": {"path": rpc},
         "route": {
-            "cluster": SERVER,
+            "cluster": settings.upstreams.of(rpc),
             "timeout": "0s",
             "idle_timeout": "0s",
             "max_stream_duration": {"max_stream_duration": seconds(settings.stream_timeout)},
@@ -69,9 +76,17 @@ fn stream(settings: &Settings, rpc: &str) -> Value {
     }))
 }
 
-// Only what never reached the server; everything else is for callers to decide.
+// Only what never reached a server, or that it refused to begin; everything else is for callers to decide.
 fn again() -> Value {
-    json!({"retry_on": "connect-failure", "num_retries": 2})
+    json!({
+        "retry_on": "connect-failure,refused-stream",
+        "num_retries": 2,
+        "retry_host_predicate": [{
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate", json!({})),
+        }],
+        "host_selection_retry_max_attempts": 3,
+    })
 }
 
 fn unbuffered(route: Value) -> Value {

@@ -110,6 +110,7 @@ impl World {
             clock: Arc::new(SystemClock),
             issuer: self.issuer.clone(),
             creates_tokens: true,
+            issuers: Vec::new(),
             audit_kept: Duration::from_secs(90 * 24 * 3600),
         };
         let metadata = metadata.build(tasks).await.unwrap();

@@ -111,6 +111,7 @@ impl World {
             clock: clock.clone(),
             issuer: issuer.clone(),
             creates_tokens: false,
+            issuers: Vec::new(),
             audit_kept: Duration::from_secs(90 * 24 * 3600),
         };
         let metadata = options.build(&tasks).await.unwrap();
