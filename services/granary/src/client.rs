@@ -181,6 +181,13 @@ impl Client {
             );
         match broke {
             true => unreachable(&self.config, &status),
+            false if status.code() == Code::Unimplemented => Error::Internal {
+                context: format!(
+                    "calling {}: it does not know this call, and is older than this command or no Granary server",
+                    self.config.shown()
+                ),
+                cause: None,
+            },
             false => told(&self.config, from_status(status)),
         }
     }
@@ -294,7 +301,8 @@ fn tls(config: &Config) -> Result<ClientTlsConfig> {
     Ok(tls.ca_certificate(Certificate::from_pem(pem)))
 }
 
-async fn connect(config: &Config) -> Result<Channel> {
+/// A channel on which nobody is named.
+pub(crate) async fn connect(config: &Config) -> Result<Channel> {
     let connected = endpoint(config)?.connect().await;
     connected.map_err(|error| unreachable(config, &error))
 }

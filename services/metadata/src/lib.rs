@@ -56,6 +56,14 @@ pub struct Options {
     pub audit_kept: Duration,
 }
 
+/// Brings the schema up to date, and serves nothing.
+pub async fn migrate(database: &DatabaseUrl) -> Result<()> {
+    Db::open::<migration::Migrator>(database, "metadata")
+        .await?
+        .close()
+        .await
+}
+
 impl Options {
     /// Opens the database, makes the project `default` if it is missing, and starts what runs in the background.
     pub async fn build(self, tasks: &Tasks) -> Result<Metadata> {

@@ -59,6 +59,18 @@ impl Db {
         Ok(db)
     }
 
+    /// Waits until a server answers; a file is there anyway.
+    pub async fn wait_for(url: &DatabaseUrl) {
+        let DatabaseUrl::Postgres(url) = url else {
+            return;
+        };
+        while let Err(error) = Database::connect(options(url.reveal(), 1)).await {
+            let error = db_err(error);
+            tracing::warn!(%error, "waiting for the database");
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    }
+
     /// Which database it is.
     pub fn backend(&self) -> DbBackend {
         self.writer.get_database_backend()
