@@ -1,6 +1,6 @@
 //! Tokens for outgoing calls, renewed in time.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use granary_core::{Error, Result};
@@ -316,14 +316,20 @@ impl Exchange for ApiKey {
 
 fn not_exchanged(status: Status) -> Error {
     let trouble = Trouble::behind(&status);
+    // What the server says has no cause on this side.
+    let broke = status.source().is_some();
     match from_status(status) {
         Error::Unauthenticated { .. } => Error::Unauthenticated {
             reason: "the API key is refused: it is wrong, expired or revoked; an owner of its project can make another with \
                      `granary api-key create`"
                 .into(),
         },
-        error @ (Error::Internal { .. } | Error::Unavailable { .. }) => {
-            let why = trouble.map_or_else(|| error.to_string(), |trouble| trouble.to_string());
+        error if broke || matches!(error, Error::Internal { .. } | Error::Unavailable { .. }) => {
+            let why = match trouble {
+                Some(trouble) => trouble.to_string(),
+                None if broke => "the connection broke".to_owned(),
+                None => error.to_string(),
+            };
             Error::Unavailable {
                 reason: format!("cannot exchange the API key for a token now: {why}"),
                 cause: None,
