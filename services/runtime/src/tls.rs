@@ -301,6 +301,7 @@ mod tests {
     }
 
     /// Somebody who answers the first bytes of one connection with these.
+    #[allow(clippy::disallowed_methods, reason = "the other end of a test")]
     fn answering(with: &'static [u8]) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
