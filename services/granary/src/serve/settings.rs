@@ -209,7 +209,10 @@ mod tests {
         assert!(said(&settings).starts_with("job_slots"));
         settings.job_slots = 0;
         assert!(said(&settings).starts_with("oidc_issuer"));
-        settings.oidc = vec![OidcIssuer::new("https://id.example", vec!["granary".into()])];
+        settings.oidc = vec![OidcIssuer::new(
+            "https://id.example",
+            vec!["granary".into()],
+        )];
         assert!(check_apart(&settings).is_ok());
         // Nothing is left that would be kept in a folder.
         assert!(!settings.needs_folder());
