@@ -250,7 +250,11 @@ async fn project_of(config: &Config, key: &Secret) -> Result<ProjectName> {
     let channel = connect(config).await?;
     let store = Store::of(&config.shown(), key);
     let project = key::source(key.clone(), store, &channel).project().await;
-    project.map_err(|error| told(config, error))
+    project.map_err(|error| match error {
+        // The connection may have broken at the first word.
+        Error::Unavailable { .. } => reach::of_other_kind(config).unwrap_or(error),
+        error => told(config, error),
+    })
 }
 
 fn token(config: &Config, channel: &Channel) -> Result<TokenSource> {
@@ -311,7 +315,6 @@ pub(crate) async fn connect(config: &Config) -> Result<Channel> {
 fn told(config: &Config, error: Error) -> Error {
     match error {
         Error::Unauthenticated { .. } => config.refused(),
-        Error::Unavailable { .. } => reach::of_other_kind(config).unwrap_or(error),
         other => other,
     }
 }
