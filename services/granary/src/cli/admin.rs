@@ -25,7 +25,7 @@ pub(crate) enum Admin {
 
 /// Brings the schemas of all services up to date; safe to repeat
 ///
-/// Waits for the database. Whoever starts at the same time waits for whoever came first. A database that a newer version wrote is left alone.
+/// Waits for the database. Whoever starts at the same time waits for whoever came first. A schema to which a newer version did more than add is left alone.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Migrate {
     /// sqlite:DIR or postgres://USER:PASSWORD@HOST:PORT/DATABASE
