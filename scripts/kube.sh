@@ -143,11 +143,11 @@ current-context: kube
 YAML
 }
 
-# spawn NAME COMMAND...: in the namespace, with its output in log/NAME.
+# spawn NAME COMMAND...: in the namespace, with its output in log/NAME. Not by in_namespace: the id would be that of a shell around the command.
 spawn() {
     local name=$1
     shift
-    in_namespace setsid "$@" >"log/$name" 2>&1 </dev/null &
+    nsenter --net="/run/netns/$NAMESPACE" setsid "$@" >"log/$name" 2>&1 </dev/null &
     echo $! >"run/$name.pid"
 }
 
@@ -285,33 +285,56 @@ up() {
     echo "$KUBECONFIG"
 }
 
-gone() { ! kill -0 "$1" 2>/dev/null; }
+# A process of another with a recycled id is in another namespace.
+ours() { [[ -n $1 && /proc/$1/ns/net -ef /run/netns/$NAMESPACE ]]; }
+gone() { ! ours "$1"; }
 stop() {
     local pid
-    pid=$(cat "run/$1.pid" 2>/dev/null) || return 0
-    kill "$pid" 2>/dev/null || return 0
+    pid=$(cat "run/$1.pid" 2>/dev/null || true)
+    ours "$pid" && kill "$pid" 2>/dev/null || return 0
     wait_until 10 gone "$pid" || kill -KILL "$pid" 2>/dev/null || true
 }
 
-down() {
-    local id pid name
-    cd "$DIR"
-    for name in dns proxy kubelet controllers scheduler; do stop "$name"; done
+inhabitants() { ip netns pids "$NAMESPACE" 2>/dev/null || true; }
+nobody() { [[ -z $(inhabitants) ]]; }
+
+remove_containers() {
+    local id
     for id in $(./ctr tasks ls -q 2>/dev/null); do ./ctr tasks kill -s KILL "$id" >/dev/null 2>&1 || true; done
     sleep 1
     for id in $(./ctr containers ls -q 2>/dev/null); do
         ./ctr tasks rm -f "$id" >/dev/null 2>&1 || true
         ./ctr containers rm "$id" >/dev/null 2>&1 || true
     done
+}
+
+# Innermost first.
+mounts() { awk -v below="$DIR/" 'index($2, below) == 1 { print $2 }' /proc/mounts | sort -r; }
+
+unmount() {
+    local path
+    # One may have gone with another.
+    for path in $(mounts); do umount -l "$path" 2>/dev/null || true; done
+    [[ -z $(mounts) ]] || die "these stay mounted, and so does what is in $DIR: $(mounts)"
+}
+
+# Wherever `up` came to: all of this also holds when there is little of it.
+down() {
+    local name pid
+    cd "$DIR"
+    NAMESPACE=$(cat run/netns 2>/dev/null || echo "$NAMESPACE")
+    for name in dns proxy kubelet controllers scheduler; do stop "$name"; done
+    remove_containers
     for name in containerd apiserver etcd; do stop "$name"; done
-    for pid in $(pgrep -f "containerd-shim.*$DIR/run/containerd.sock" || true); do kill "$pid" 2>/dev/null || true; done
-    grep -F " $DIR/" /proc/mounts | cut -d' ' -f2 | sort -r | while read -r name; do umount -l "$name"; done
-    name=$(cat run/netns)
-    ip link del "$name" 2>/dev/null || true
-    ip netns del "$name" 2>/dev/null || true
+    # What holds containers, and whatever has lost its id.
+    for pid in $(inhabitants); do kill -KILL "$pid" 2>/dev/null || true; done
+    wait_until 10 nobody || die "these do not end: $(inhabitants)"
+    unmount
+    ip link del "$NAMESPACE" 2>/dev/null || true
+    ip netns del "$NAMESPACE" 2>/dev/null || true
     # Those of pods in which nobody lives any more.
     for name in $(ip netns list 2>/dev/null | grep -oE '^cni-[0-9a-f-]+'); do
-        [[ -n $(ip netns pids "$name") ]] || ip netns del "$name"
+        [[ -n $(ip netns pids "$name") ]] || ip netns del "$name" || true
     done
     cd /
     rm -rf "$DIR"
