@@ -4,11 +4,11 @@ import hashlib
 import json
 import random
 import shutil
-import threading
 import time
 from pathlib import Path
 
 import main_job
+from drill import Disturbance
 from granary_process import ROOT, Failed
 
 PICTURES = ROOT / "examples" / "data" / "images"
@@ -22,27 +22,25 @@ def files_below(folder):
     return {str(p.relative_to(folder)): p for p in sorted(Path(folder).rglob("*")) if p.is_file()}
 
 
-class Killer(threading.Thread):
+class Killer(Disturbance):
     """Kills the server at random moments and starts it again, until it has done so often enough."""
 
+    what = "killing the server"
+
     def __init__(self, server, kills, chance):
-        super().__init__(daemon=True)
+        super().__init__()
         self.server, self.kills, self.chance = server, kills, chance
-        self.done, self.failure = 0, None
+        self.done = 0
 
-    def run(self):
-        try:
-            while self.done < self.kills:
-                time.sleep(self.chance.uniform(0.2, 2.0))
-                self.server.kill()
-                self.done += 1
-                self.server.start()
-        except Exception as failure:  # told to the main thread, which ends the run
-            self.failure = failure
+    def disturb(self):
+        while self.done < self.kills and not self.over.wait(self.chance.uniform(0.2, 2.0)):
+            self.server.kill()
+            self.done += 1
+            self.server.start()
 
-    def over(self):
-        if self.failure:
-            raise Failed(f"the server did not come back after kill {self.done}: {self.failure}")
+    def is_done(self):
+        """Whether it killed often enough; fails if the server did not come back."""
+        self.check()
         return self.done >= self.kills
 
 
@@ -83,7 +81,7 @@ def work(server, killer, folder, chance):
     sent, jobs = [], []
     insist(cli, "pipeline", "apply", "-f", ROOT / "examples" / "pipelines" / "recordings.yaml")
     insist(cli, "app", "apply", "-f", ROOT / "examples" / "applications.yaml")
-    while not killer.over() or len(sent) < 3:
+    while not killer.is_done() or len(sent) < 3:
         session = make_session(folder, len(sent), chance)
         insist(cli, "upload", session, "--dataset", main_job.DATASET, chance=chance)
         sent.append(session)

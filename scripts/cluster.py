@@ -9,8 +9,9 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import certificates
-from fleet import AUDIENCE, Issuer
+from fleet import AUDIENCE
 from granary_process import ROOT, Cli, Failed
+from issuer import Issuer
 
 HOST, NODE = "198.18.0.1", "198.18.0.2"
 NAMESPACE, JOBS, PORT = "granary", "granary-jobs", 30443
@@ -19,10 +20,17 @@ SCRIPTS = ROOT / "scripts"
 
 
 def run(*command, env=None, patience=900, stdin=None):
-    """What a command printed."""
-    done = subprocess.run([str(part) for part in command], env={**os.environ, **(env or {})}, input=stdin, capture_output=True, text=True, timeout=patience)
+    """What a command printed. Fails if it cannot be run, says that it failed, or does not end in time."""
+    words = [str(part) for part in command]
+    said = " ".join(words)[:200]
+    try:
+        done = subprocess.run(words, env={**os.environ, **(env or {})}, input=stdin, capture_output=True, text=True, timeout=patience)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{said} did not end within {patience} s") from None
+    except OSError as failure:
+        raise Failed(f"{said} cannot be run: {failure}") from None
     if done.returncode:
-        raise Failed(f"{' '.join(map(str, command))[:200]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}")
+        raise Failed(f"{said} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}")
     return done.stdout
 
 
@@ -52,7 +60,7 @@ class Cluster:
         self.folder.chmod(0o711)
         self.postgres = urlparse(run(SCRIPTS / "postgres.sh", "start", self.folder / "postgres", env=listen).strip())
         self.minio = urlparse(run(SCRIPTS / "minio.sh", "start", self.folder / "minio", env=listen).strip())
-        self.issuer = Issuer(HOST)
+        self.issuer = Issuer(AUDIENCE, address=HOST)
         (self.folder / "tls").mkdir()
         certificates.make_authority(self.folder / "tls")
         certificates.make_certificate(self.folder / "tls", (NODE, "granary.example"))
@@ -60,22 +68,29 @@ class Cluster:
         return self
 
     def stop(self):
+        """Ends all of it, whatever of it there is; a cluster that was up before is left as it was. Says what does not end, and goes on."""
         if self.issuer:
             self.issuer.stop()
-        for server in ("postgres", "minio"):
-            subprocess.run([SCRIPTS / f"{server}.sh", "stop", self.folder / server], capture_output=True)
-        if not self.borrowed:
-            subprocess.run([SCRIPTS / "kube.sh", "down", self.kube], capture_output=True)
+        if self.borrowed:
+            ends = [(self.kube / "kubectl", "delete", "namespace", namespace, "--ignore-not-found") for namespace in (NAMESPACE, JOBS)]
+        else:
+            ends = [(SCRIPTS / "kube.sh", "down", self.kube)]
+        for command in [*ends, *((SCRIPTS / f"{server}.sh", "stop", self.folder / server) for server in ("postgres", "minio"))]:
+            try:
+                run(*command, env=self.env, patience=300)
+            except Failed as failure:
+                print(f"left behind: {failure}", file=sys.stderr)
 
     def restart_postgres(self):
         port = str(self.postgres.port)
         run(SCRIPTS / "postgres.sh", "stop", self.folder / "postgres")
         run(SCRIPTS / "postgres.sh", "start", self.folder / "postgres", port, env={"GRANARY_SERVERS_LISTEN": HOST})
 
-    def pause_minio(self, seconds):
+    def pause_minio(self, wait):
+        """The store is away for as long as `wait` takes."""
         port = str(self.minio.port)
         run(SCRIPTS / "minio.sh", "stop", self.folder / "minio")
-        time.sleep(seconds)
+        wait()
         run(SCRIPTS / "minio.sh", "start", self.folder / "minio", port, env={"GRANARY_SERVERS_LISTEN": HOST})
 
     def import_image(self, archive):

@@ -10,16 +10,15 @@ import concurrent.futures
 import random
 import shutil
 import sys
-import tempfile
-import threading
 import time
 from pathlib import Path
 
 import chaos
 import main_job
 from cluster import JOBS, NAMESPACE, Cluster, python_image
+from drill import Disturbance, work_folder
 from fleet import ROLES
-from granary_process import ROOT, Failed, fail
+from granary_process import ROOT, Failed
 from load import Load
 from smoke import EXPECTED, check_query, check_sessions, fetch, freeze_and_run
 
@@ -96,22 +95,39 @@ def ends_of_jobs(cluster, _):
     return "out of memory, and no image, are said"
 
 
-class PodKiller(threading.Thread):
+class PodKiller(Disturbance):
     """Kills a pod every few seconds, of one service after the other."""
 
-    def __init__(self, cluster, chance):
-        super().__init__(daemon=True)
-        self.cluster, self.chance = cluster, chance
-        self.over, self.kills = threading.Event(), dict.fromkeys(ROLES, 0)
+    what = "killing pods"
 
-    def run(self):
+    def __init__(self, cluster, chance):
+        super().__init__()
+        self.cluster, self.chance = cluster, chance
+        self.kills = dict.fromkeys(ROLES, 0)
+
+    def disturb(self):
         while not self.over.wait(self.chance.uniform(2.0, 5.0)):
             role = min(ROLES, key=lambda role: (self.kills[role], self.chance.random()))
             pods = [pod for pod in self.cluster.get("-n", NAMESPACE, "pods", "-l", f"app.kubernetes.io/component={role}") if ready(pod)]
             if len(pods) > 1:
-                self.kills[role] += 1
                 name = self.chance.choice(pods)["metadata"]["name"]
-                self.cluster.kubectl("-n", NAMESPACE, "delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+                self.cluster.kubectl("-n", NAMESPACE, "delete", "pod", name, "--grace-period=0", "--force", "--wait=false", "--ignore-not-found")
+                self.kills[role] += 1
+
+
+class Outages(Disturbance):
+    """The database restarts, and later the store is away for a while."""
+
+    what = "restarting PostgreSQL and MinIO"
+
+    def __init__(self, cluster):
+        super().__init__()
+        self.left = [cluster.restart_postgres, lambda: cluster.pause_minio(lambda: self.over.wait(20))]
+
+    def disturb(self):
+        while self.left and not self.over.wait(10):
+            self.left[0]()
+            del self.left[0]
 
 
 def ready(pod):
@@ -129,23 +145,19 @@ def pods_that_are_killed(cluster, arguments):
     cli = cluster.cli()
     cli.run("dataset", "create", "killed", "--kind", "raw", codes=(0, 1))
     sent = [chaos.make_session(folder, number, chance) for number in range(arguments.sessions)]
-    killer = PodKiller(cluster, chaos.seeded(arguments.seed + 7))
+    killer, outages = PodKiller(cluster, chaos.seeded(arguments.seed + 7)), Outages(cluster)
     begin = time.monotonic()
-    killer.start()
-    trouble = threading.Thread(target=lambda: (time.sleep(10), cluster.restart_postgres(), time.sleep(10), cluster.pause_minio(20)), daemon=True)
-    trouble.start()
 
     def one(session):
         cli = cluster.cli()
         cli.run("upload", session, "--dataset", main_job.DATASET)
         cli.run("session", "wait", f"{main_job.DATASET}/{session.name}")
 
-    with concurrent.futures.ThreadPoolExecutor(4) as users:
+    with killer, outages, concurrent.futures.ThreadPoolExecutor(4) as users:
         list(users.map(one, sent))
-    killer.over.set()
-    killer.join()
-    trouble.join()
-    seconds = time.monotonic() - begin
+        seconds = time.monotonic() - begin
+    if outages.left or not all(killer.kills.values()):
+        raise Failed(f"users were done before everything had happened, they take more --sessions: {killer.kills} killed, {len(outages.left)} outages left")
     check(cluster, sent)
     return f"{len(sent)} sessions in {seconds:.0f} s, {sum(killer.kills.values())} pods killed, 0 failed operations"
 
@@ -169,15 +181,14 @@ def check(cluster, sent):
 def upgrade_and_rollback(cluster, _):
     """Every service and Envoy roll under a steady load, forth and back: no call fails."""
     cluster.install("--set", "serviceDefaults.replicas=2", "--set", "envoy.replicas=2")
-    load = Load(cluster).start()
-    cluster.install("--set", "serviceDefaults.replicas=2", "--set", "envoy.replicas=2", "--set", "settings.log=debug")
-    cluster.helm("rollback", "granary", "--namespace", NAMESPACE, "--wait", "--timeout", "8m")
-    cluster.install("--set", "serviceDefaults.replicas=3", "--set", "envoy.replicas=2")
-    cluster.install("--set", "serviceDefaults.replicas=1", "--set", "envoy.replicas=2")
-    calls, failed = load.stop()
-    if failed:
-        raise Failed(f"{len(failed)} of {calls} calls failed: {failed[:3]}")
-    return f"upgrade, rollback, 3 of each and back: {calls} calls, 0 failed"
+    with Load(cluster) as load:
+        cluster.install("--set", "serviceDefaults.replicas=2", "--set", "envoy.replicas=2", "--set", "settings.log=debug")
+        cluster.helm("rollback", "granary", "--namespace", NAMESPACE, "--wait", "--timeout", "8m")
+        cluster.install("--set", "serviceDefaults.replicas=3", "--set", "envoy.replicas=2")
+        cluster.install("--set", "serviceDefaults.replicas=1", "--set", "envoy.replicas=2")
+    if load.failed or not load.calls:
+        raise Failed(f"{len(load.failed)} of {load.calls} calls failed: {load.failed[:3]}")
+    return f"upgrade, rollback, 3 of each and back: {load.calls} calls, 0 failed"
 
 
 @step
@@ -193,35 +204,19 @@ def uninstall(cluster, _):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--kube", type=Path)
-    arguments.add_argument("--sessions", type=int, default=50)
-    arguments.add_argument("--seed", type=int, default=random.randrange(2**31))
-    arguments.add_argument("--keep", action="store_true", help="leave everything as it is after a failure")
-    arguments.add_argument("words", nargs="*")
-    arguments = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kube", type=Path)
+    parser.add_argument("--sessions", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**31))
+    parser.add_argument("--keep", action="store_true", help="leave everything as it is after a failure")
+    parser.add_argument("words", nargs="*")
+    arguments = parser.parse_args()
+    for word in arguments.words:
+        if not chosen([word]):
+            parser.error(f"'{word}' is in the name of no step: {', '.join(step.__name__ for step in STEPS)}")
     begin = time.monotonic()
-    work = Path(tempfile.mkdtemp(prefix="granary-e2e."))
-    cluster = Cluster(work, arguments.kube)
-    figures, failure = [], None
-    try:
-        cluster.start()
-        for function in [lambda cluster, _: install(cluster), *chosen(arguments.words)]:
-            figures.append(function(cluster, arguments))
-            print(f"{time.monotonic() - begin:5.0f} s  {figures[-1]}", flush=True)
-    except Failed as problem:
-        failure = problem
-        try:
-            print(cluster.why(), file=sys.stderr)
-        except (Failed, OSError):
-            pass
-    if failure and arguments.keep:
-        fail(f"{failure}\nwhat there was is kept in {work}, KUBECONFIG={cluster.kube / 'kubeconfig'}")
-    clean(cluster)
-    cluster.stop()
-    shutil.rmtree(work, ignore_errors=True)
-    if failure:
-        fail(f"seed {arguments.seed}: {failure}")
+    with work_folder("e2e", arguments) as work:
+        figures = run(arguments, work, begin)
     print(f"e2e: ok, {time.monotonic() - begin:.0f} s; {'; '.join(figures)}")
 
 
@@ -229,14 +224,31 @@ def chosen(words):
     return [step for step in STEPS if not words or any(word in step.__name__ for word in words)]
 
 
-def clean(cluster):
-    """A cluster that was up before is left as it was."""
-    if cluster.borrowed:
-        for namespace in (NAMESPACE, JOBS):
-            try:
-                cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found")
-            except Failed:
-                pass
+def run(arguments, work, begin):
+    """The figures of the installation and of each step. However it ends, nothing stays up, unless `--keep` says so."""
+    cluster, keep, figures = Cluster(work, arguments.kube), arguments.keep, []
+    try:
+        cluster.start()
+        for function in [lambda cluster, _: install(cluster), *chosen(arguments.words)]:
+            figures.append(function(cluster, arguments))
+            print(f"{time.monotonic() - begin:5.0f} s  {figures[-1]}", flush=True)
+        keep = False
+    except Exception:
+        tell_why(cluster)
+        raise
+    finally:
+        if keep:
+            print(f"all of it is still up: KUBECONFIG={cluster.kube / 'kubeconfig'}", file=sys.stderr)
+        else:
+            cluster.stop()
+    return figures
+
+
+def tell_why(cluster):
+    try:
+        print(cluster.why(), file=sys.stderr)
+    except Failed:
+        pass  # there is no cluster to ask
 
 
 if __name__ == "__main__":

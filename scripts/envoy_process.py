@@ -2,14 +2,13 @@
 
 import json
 import os
-import signal
 import socket
 import ssl
 import subprocess
 import time
 from pathlib import Path
 
-from granary_process import ROOT, Failed, free_port, program
+from granary_process import ROOT, Failed, end, free_port, program
 
 
 def tool(name):
@@ -93,10 +92,4 @@ class Envoy:
 
     def stop(self):
         """Ends it."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process, patience=10)

@@ -2,59 +2,19 @@
 issuer outside. Needs the packages of `scripts/tools.sh path envoy-python`.
 """
 
-import http.server
-import json
 import os
-import signal
 import subprocess
-import threading
-import time
 from pathlib import Path
 
 import certificates
-import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from envoy_process import Envoy
-from granary_process import Cli, Failed, free_port, program
+from granary_process import Cli, Failed, ask_to_end, await_end, await_ready, end, free_port, program
+from issuer import Issuer
 
 ROLES = ("metadata", "storage", "pipeline", "job")
 AUDIENCE = "granary"
-
-
-class Issuer:
-    """An OpenID issuer: its document, its keys, and tokens that it signs."""
-
-    def __init__(self, address="127.0.0.1"):
-        self.key = ed25519.Ed25519PrivateKey.generate()
-        answers = {}
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = json.dumps(answers.get(self.path, {})).encode()
-                self.send_response(200 if self.path in answers else 404)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer((address, 0), Handler)
-        self.url = f"http://{address}:{self.server.server_port}"
-        key = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key())) | {"kid": "one", "use": "sig", "alg": "EdDSA"}
-        answers["/.well-known/openid-configuration"] = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
-        answers["/keys"] = {"keys": [key]}
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def token(self, subject, lifetime=3 * 3600, **claims):
-        now = int(time.time())
-        claims = {"iss": self.url, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + lifetime, **claims}
-        return jwt.encode(claims, self.key, "EdDSA", {"kid": "one"})
-
-    def stop(self):
-        self.server.shutdown()
 
 
 class Replica:
@@ -77,8 +37,7 @@ class Replica:
                 ],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=self.env,
             )
-        if self.process.stdout.readline().strip() != "ready":
-            self.process.wait(60)
+        if not await_ready(self.process):
             raise Failed(f"{self.name} did not start; see {self.log}: {self.log.read_text(errors='replace').strip().splitlines()[-1:]}")
         return self
 
@@ -86,22 +45,13 @@ class Replica:
         self.process.kill()
         self.process.wait()
 
-    def ask_to_stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-
-    def stop(self):
-        self.ask_to_stop()
-        if self.process:
-            self.process.wait(60)
-
 
 class Fleet:
-    """All replicas, Envoy in front, and a worker outside."""
+    """All replicas, Envoy in front, and a worker outside, up to the end of a `with`."""
 
     def __init__(self, folder, flags, env, replicas=2):
         self.folder = Path(folder)
-        self.issuer = Issuer()
+        self.issuer = Issuer(AUDIENCE)
         certificates.ensure(self.folder / "tls")
         key = self.folder / "signing.pem"
         certificates.write(key, ed25519.Ed25519PrivateKey.generate().private_bytes(
@@ -145,12 +95,21 @@ class Fleet:
         return Cli(self.envoy.endpoint, self.token, {"GRANARY_CA_FILE": str(self.folder / "tls" / "ca.crt")})
 
     def stop(self):
-        if self.worker and self.worker.poll() is None:
-            self.worker.terminate()
-            self.worker.wait(60)
-        for replica in self.replicas:
-            replica.ask_to_stop()
-        for replica in self.replicas:
-            replica.stop()
+        """Ends all of it; the names of those that had to be killed."""
+        late = [] if end(self.worker) else ["the worker"]
+        started = [replica for replica in self.replicas if replica.process]
+        for replica in started:
+            ask_to_end(replica.process)
+        late += [replica.name for replica in started if not await_end(replica.process)]
         self.envoy.stop()
         self.issuer.stop()
+        return late
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, _, failure, __):
+        late = self.stop()
+        # What ended the run before says more.
+        if late and failure is None:
+            raise Failed(f"{', '.join(late)} did not end when asked to")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -31,6 +32,38 @@ class Failed(Exception):
     """A command ended with another code than 0; the text is what it said."""
 
 
+def await_ready(process, patience=60):
+    """Whether a server says that it is ready. One that does not, in so many seconds, is killed."""
+    readable, _, _ = select.select([process.stdout], [], [], patience)
+    if readable and process.stdout.readline().strip() == "ready":
+        return True
+    # With its output closed it is ending, and says why in its log.
+    await_end(process, patience if readable else 0)
+    return False
+
+
+def await_end(process, patience=60):
+    """Whether a process ends within so many seconds. One that does not is killed."""
+    try:
+        process.wait(patience)
+        return True
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+
+
+def ask_to_end(process):
+    if process and process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+
+
+def end(process, patience=60):
+    """Ends a process, if there is one; whether it did so by itself."""
+    ask_to_end(process)
+    return not process or await_end(process, patience)
+
+
 class Server:
     """`granary serve` in a data directory, on ports of its own or on given ones."""
 
@@ -47,7 +80,7 @@ class Server:
     def endpoint(self):
         return f"http://127.0.0.1:{self.ports[0]}"
 
-    def start(self, patience=60):
+    def start(self):
         """Starts it and returns once it says that it is ready."""
         log = open(self.log, "ab") if self.log else None
         self.log_start = log.tell() if log else 0
@@ -58,9 +91,7 @@ class Server:
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=self.env,
         )
-        line = self.process.stdout.readline().strip()
-        if line != "ready":
-            self.process.wait(patience)
+        if not await_ready(self.process):
             raise Failed(f"granary serve did not start: {self.last_words()}")
         return self
 
@@ -81,9 +112,8 @@ class Server:
 
     def stop(self):
         """Asks it to end, and waits."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+        if not end(self.process):
+            raise Failed("granary serve did not end when it was asked to, and was killed")
 
     def cli(self):
         return Cli(self.endpoint, self.data_dir / "token")
@@ -111,10 +141,13 @@ class Cli:
         )
 
     def run(self, *arguments, codes=(0,), patience=600):
-        """What a command printed. Fails if it ended with another code than these."""
-        done = subprocess.run(
-            self.command(*arguments), env=self.env(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience,
-        )
+        """What a command printed. Fails if it ended with another code than these, or not in time."""
+        try:
+            done = subprocess.run(
+                self.command(*arguments), env=self.env(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience,
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"granary {' '.join(map(str, arguments))} did not end within {patience} s") from None
         if done.returncode not in codes:
             raise Failed(f"granary {' '.join(map(str, arguments))} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout

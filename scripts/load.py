@@ -5,7 +5,7 @@ import time
 
 
 class Load:
-    """A few users who list, and a few who write, each one call after the other."""
+    """A few users who list, and a few who write, each one call after the other, up to the end of a `with`; `calls` and `failed` say how it went."""
 
     def __init__(self, cluster, readers=3, writers=1):
         self.cluster = cluster
@@ -14,17 +14,15 @@ class Load:
         self.threads = [threading.Thread(target=self.read, daemon=True) for _ in range(readers)]
         self.threads += [threading.Thread(target=self.write, args=(number,), daemon=True) for number in range(writers)]
 
-    def start(self):
+    def __enter__(self):
         for thread in self.threads:
             thread.start()
         return self
 
-    def stop(self):
-        """How many calls there were, and what those said that failed."""
+    def __exit__(self, *_):
         self.over.set()
         for thread in self.threads:
-            thread.join(120)
-        return self.calls, self.failed
+            thread.join()
 
     def one(self, cli, *arguments):
         try:

@@ -5,46 +5,40 @@
 
 import argparse
 import concurrent.futures
+import contextlib
 import random
-import shutil
 import signal
-import sys
-import tempfile
-import threading
 import time
-from pathlib import Path
 
 import chaos
 import main_job
+from drill import Disturbance, work_folder
 from fleet import ROLES, Fleet
-from granary_process import Failed, fail
+from granary_process import Failed
 from smoke import outside
 
 
-class Killer(threading.Thread):
+class Killer(Disturbance):
     """Kills replicas, one service after the other, and starts them again, until it is told to end. Now and then one is stopped in the middle
     instead, as a machine that hangs, and goes on half a minute later."""
 
+    what = "killing replicas"
+
     def __init__(self, fleet, chance, pauses):
-        super().__init__(daemon=True)
+        super().__init__()
         self.fleet, self.chance, self.pauses = fleet, chance, pauses
-        self.over = threading.Event()
-        self.kills, self.paused, self.failure = dict.fromkeys(ROLES, 0), 0, None
+        self.kills, self.paused = dict.fromkeys(ROLES, 0), 0
 
-    def run(self):
-        try:
-            while not self.over.wait(self.chance.uniform(0.5, 2.0)):
-                role = min(ROLES, key=lambda role: (self.kills[role], self.chance.random()))
-                replica = self.chance.choice(self.fleet.of(role))
-                if self.pauses and sum(self.kills.values()) % 5 == 4:
-                    self.pause(replica)
-                replica.kill()
-                self.kills[role] += 1
-                self.over.wait(self.chance.uniform(0.0, 1.0))
-                replica.start()
-        except Exception as failure:  # told to the main thread, which ends the run
-            self.failure = failure
-
+    def disturb(self):
+        while not self.over.wait(self.chance.uniform(0.5, 2.0)):
+            role = min(ROLES, key=lambda role: (self.kills[role], self.chance.random()))
+            replica = self.chance.choice(self.fleet.of(role))
+            if self.pauses and sum(self.kills.values()) % 5 == 4:
+                self.pause(replica)
+            replica.kill()
+            self.kills[role] += 1
+            self.over.wait(self.chance.uniform(0.0, 1.0))
+            replica.start()
 
     def pause(self, replica):
         self.paused += 1
@@ -71,10 +65,9 @@ def run(arguments, work):
     servers = outside("replicas")
     if not servers:
         raise Failed("PostgreSQL and MinIO are needed: run scripts/replicas.sh")
-    fleet = Fleet(work, *servers, replicas=arguments.replicas)
     chance = chaos.seeded(arguments.seed)
     begin = time.monotonic()
-    try:
+    with Fleet(work, *servers, replicas=arguments.replicas) as fleet:
         fleet.start()
         print(f"{len(fleet.replicas)} processes and Envoy up after {time.monotonic() - begin:.1f} s; seed {arguments.seed}", flush=True)
         main_job.apply(fleet.cli())
@@ -82,19 +75,10 @@ def run(arguments, work):
         sent = [chaos.make_session(work / "sent", number, chance) for number in range(arguments.sessions)]
         killer = Killer(fleet, chaos.seeded(arguments.seed + 7), arguments.pauses)
         begin = time.monotonic()
-        if not arguments.calm:
-            killer.start()
-        with concurrent.futures.ThreadPoolExecutor(4) as users:
-            jobs = list(users.map(lambda one: one_user(fleet, *one), [(session, number) for number, session in enumerate(sent)]))
-        seconds = time.monotonic() - begin
-        killer.over.set()
-        if not arguments.calm:
-            killer.join()
-        if killer.failure:
-            raise Failed(f"a replica did not come back: {killer.failure}")
+        with contextlib.nullcontext() if arguments.calm else killer, concurrent.futures.ThreadPoolExecutor(4) as users:
+            jobs = list(users.map(one_user, [fleet] * len(sent), sent, range(len(sent))))
+            seconds = time.monotonic() - begin
         rows, files = chaos.compare(fleet, sent, jobs, work)
-    finally:
-        fleet.stop()
     kills = ", ".join(f"{role} {count}" for role, count in killer.kills.items())
     return (f"{len(sent)} sessions and {len(jobs)} jobs in {seconds:.0f} s; {sum(killer.kills.values())} kills ({kills}), {killer.paused} hung; "
             f"0 failed operations, {rows} rows and {files} files as sent")
@@ -109,15 +93,8 @@ def main():
     arguments.add_argument("--seed", type=int, default=random.randrange(2**31))
     arguments.add_argument("--keep", action="store_true", help="keep logs and data of a failure")
     arguments = arguments.parse_args()
-    work = Path(tempfile.mkdtemp(prefix="granary-replicas."))
-    try:
+    with work_folder("replicas", arguments) as work:
         figures = run(arguments, work)
-    except Failed as failure:
-        print(f"what there was is kept in {work}" if arguments.keep else "run again with --keep to look at the data", file=sys.stderr)
-        if not arguments.keep:
-            shutil.rmtree(work, ignore_errors=True)
-        fail(f"seed {arguments.seed}: {failure}")
-    shutil.rmtree(work, ignore_errors=True)
     print(f"replicas: ok, {figures}")
 
 

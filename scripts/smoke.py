@@ -6,16 +6,13 @@
 import argparse
 import os
 import random
-import shutil
-import sys
-import tempfile
 import time
-from pathlib import Path
 from urllib.parse import urlparse
 
 import chaos
 import main_job
-from granary_process import ROOT, Failed, Server, fail
+from drill import work_folder
+from granary_process import ROOT, Failed, Server
 
 EXPECTED = {
     "20210229_161221": ("SESSION_STATE_PROCESSED", 0),
@@ -30,15 +27,8 @@ def main():
     arguments.add_argument("--kills", type=int, default=20)
     arguments.add_argument("--keep", action="store_true", help="keep the data directories of a failure")
     arguments = arguments.parse_args()
-    work = Path(tempfile.mkdtemp(prefix="granary-smoke."))
-    try:
+    with work_folder("smoke", arguments) as work:
         figures = run(arguments, work)
-    except Failed as failure:
-        print(f"what there was is kept in {work}" if arguments.keep else "run again with --keep to look at the data", file=sys.stderr)
-        if not arguments.keep:
-            shutil.rmtree(work, ignore_errors=True)
-        fail(f"seed {arguments.seed}: {failure}")
-    shutil.rmtree(work, ignore_errors=True)
     print(f"smoke: ok, {figures}")
 
 
@@ -157,9 +147,8 @@ def kill_at_random(folder, arguments, flags, env):
     (folder / "sent").mkdir(parents=True)
     server = Server(folder / "data", flags, env, log=folder / "server.log").start()
     try:
-        killer = chaos.Killer(server, arguments.kills, chaos.seeded(arguments.seed + 7))
-        killer.start()
-        sent, jobs = chaos.work(server, killer, folder / "sent", chance)
+        with chaos.Killer(server, arguments.kills, chaos.seeded(arguments.seed + 7)) as killer:
+            sent, jobs = chaos.work(server, killer, folder / "sent", chance)
         rows, files = chaos.compare(server, sent, jobs, folder)
         if not flags:
             chaos.check_objects(folder / "data" / "objects", sent)
