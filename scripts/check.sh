@@ -39,7 +39,7 @@ check_tree() { python3 -B scripts/check_tree.py; }
 # What `granary ingress config` writes, as Envoy itself reads it.
 check_ingress() {
     scripts/tools.sh envoy || return
-    cargo build --quiet --locked --package granary || return
+    cargo build --quiet --locked --workspace --bin granary || return
     "$(scripts/tools.sh path envoy-python)" -B scripts/check_ingress.py
 }
 

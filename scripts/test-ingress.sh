@@ -10,5 +10,6 @@ cd "$ROOT"
 
 scripts/tools.sh envoy
 scripts/tools.sh grpcurl
-cargo build --locked --package granary
+# Built as the tests build it: what they have is not built again.
+cargo build --locked --workspace --bin granary
 exec "$(scripts/tools.sh path envoy-python)" -B scripts/test_ingress.py "$@"
