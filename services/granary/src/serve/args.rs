@@ -7,6 +7,7 @@ use granary_core::{
     name::quote,
     units::{Span, parse_duration},
 };
+use granary_kubernetes::Table;
 use granary_runtime::{
     auth::{CLOCK_SKEW, oidc::OidcIssuer},
     secret::Secret,
@@ -124,6 +125,8 @@ pub struct Settings {
     pub apart: Option<Apart>,
     /// How long calls are still taken once the process is to end.
     pub drain_delay: Duration,
+    /// How jobs run in a cluster, if they do.
+    pub kubernetes: Option<granary_kubernetes::Settings>,
 }
 
 /// An outside object store.
@@ -156,6 +159,7 @@ impl Settings {
             trusted_hops: 0,
             apart: None,
             drain_delay: Duration::ZERO,
+            kubernetes: None,
         }
     }
 
@@ -232,6 +236,7 @@ impl Args {
                 .unwrap_or(defaults.trusted_hops),
             apart,
             drain_delay,
+            kubernetes: file.kubernetes.map(Table::settle).transpose()?,
             ..defaults
         };
         check_reach(&settings)?;
