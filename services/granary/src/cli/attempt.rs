@@ -32,6 +32,7 @@ pub(crate) struct Exec {
 
 impl Attempt {
     pub(crate) async fn run(self) -> Outcome {
+        granary_runtime::install_tls();
         let stop = signals::stop()?;
         match self {
             Self::Prepare => match pod::prepare().await? {

@@ -371,6 +371,7 @@ pub(crate) fn entrypoint() -> Entrypoint {
             image_url: String::new(),
             files_down: BTreeMap::from([("data_ids".into(), "data".into())]),
             files_up: BTreeMap::from([("output".into(), "output".into())]),
+            ..HandlerSpec::default()
         }),
         resources: None,
         parameters: BTreeMap::from([("rate".into(), rate)]),
