@@ -26,7 +26,7 @@ const NO_SUCH_IMAGE: [&str; 9] = [
     "unauthorized",
     "authentication required",
     "no match for platform",
-    "never",
+    "errimageneverpull",
 ];
 
 /// What keeps the pod from starting, if anything does.

@@ -94,7 +94,13 @@ fn ended(seen: &Seen, limits: &Limits) -> Said {
     if let Some(prepare) = terminated(seen, PREPARE).filter(|prepare| prepare.exit_code != 0) {
         return not_prepared(seen, prepare);
     }
-    said.unwrap_or_else(|| without_words(seen, program))
+    match said {
+        Some(said) if said.handed_back => {
+            Said::returned("its pod was ended in the cluster: the job is queued again").after(said)
+        }
+        Some(said) => said,
+        None => without_words(seen, program),
+    }
 }
 
 fn is_out_of_memory(said: &Said) -> bool {

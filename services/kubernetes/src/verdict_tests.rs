@@ -268,7 +268,7 @@ fn what_somebody_deletes_is_tried_again() {
         pod_gone: true,
         ..seen(ran(STOPPED, 143, "Error"))
     });
-    assert!(handed.handed_back);
+    assert!(handed.handed_back && handed.message.contains("its pod was ended"));
 }
 
 #[test]

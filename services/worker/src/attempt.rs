@@ -46,7 +46,7 @@ pub(crate) struct Host {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub failure: FailureClass,
     pub message: String,

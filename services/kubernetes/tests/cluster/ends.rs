@@ -133,5 +133,7 @@ async fn a_pod_that_somebody_deletes_is_made_again() {
     let ended = world.ended(&job.name).await;
     assert_eq!(ended.state(), JobState::Succeeded, "{ended:?}");
     assert_eq!(ended.attempts.len(), 2);
-    assert_eq!(ended.attempts[0].failure(), FailureClass::Infrastructure);
+    let first = &ended.attempts[0];
+    assert_eq!(first.failure(), FailureClass::Infrastructure);
+    assert!(first.message.contains("its pod was ended"), "{first:?}");
 }

@@ -62,14 +62,13 @@ impl Launch for Cluster {
             }
             self.0.ended(&job.name).await
         };
-        let (mut sent, ended) = tokio::join!(follow, end);
+        let (sent, ended) = tokio::join!(follow, end);
         let attempt = ended.attempts.last().cloned().unwrap_or_default();
         let exit = exit(&attempt)?;
         // The log of the service is what is shown meanwhile; all of it is in the log session.
         if let Some(session) = ended.outputs.get("log") {
             let log = self.0.contents(session).await.remove("stdout.log").unwrap();
             let rest = log.get(sent..).unwrap_or_default().to_vec();
-            sent += rest.len();
             let _ = output.send(rest.into()).await;
         }
         Ok(exit)

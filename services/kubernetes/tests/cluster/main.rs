@@ -8,6 +8,7 @@
     reason = "a test may stop at the first thing that is not as it should be"
 )]
 
+#[allow(dead_code, reason = "the tests of processes use all of it")]
 #[path = "../../../worker/tests/launcher/contract.rs"]
 mod contract;
 

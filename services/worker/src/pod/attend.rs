@@ -22,6 +22,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(200);
 /// How long the last output may take to reach the service; all of it is in the log session anyway.
 const FLUSH: Duration = Duration::from_secs(10);
+/// How long the log of a program that was stopped may take to be sent.
+const HURRY: Duration = Duration::from_secs(30);
 
 /// Attends the program until `stop`, which Kubernetes gives once the containers that are attended have ended, and not before; then sends back
 /// what it made and says how it went.
@@ -143,5 +145,12 @@ async fn collect(
         return attempt.stopped();
     }
     let working = Working::of_pod(Path::new(place::FILES), Path::new(place::OUTPUT));
-    attempt.collect(name, &working, outcome).await
+    // Who stopped the program waits for the pod.
+    let stopped = seen.exit().map(|exit| exit.ending) == Some(Ending::Stopped);
+    if !stopped {
+        return attempt.collect(name, &working, outcome).await;
+    }
+    let collected = attempt.collect(name, &working, outcome.clone());
+    let collected = tokio::time::timeout(HURRY, collected).await;
+    collected.unwrap_or(outcome)
 }
