@@ -30,8 +30,8 @@ program() {
 # An image of what this machine has: a shell, a few programs and Python, with the libraries that they ask for.
 programs() {
     local name file layer=() python library
-    for name in sh env sleep head mktemp cat touch setsid id ls ln rm grep mkdir; do
-        file=$(readlink -f "$(command -v "$name")")
+    for name in sh env sleep head mktemp cat touch setsid true id ls ln rm grep mkdir; do
+        file=$(readlink -f "$(type -P "$name")")
         layer+=("$file=/usr/bin/$name")
     done
     python=$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))')

@@ -17,6 +17,7 @@ use crate::{
     launcher::Launcher,
     manifest::{self, Known},
     seen::Seen,
+    trouble::no_room,
     verdict::{Limits, Verdict, verdict},
 };
 
@@ -69,8 +70,7 @@ impl Launcher {
     /// Keeps the lease; how far the attempt is, its pod says.
     fn hold(&self, known: &Known) -> Arc<Held> {
         let job = known.job.to_string();
-        self.board
-            .hold_in(&job, known.lease, JobState::Unspecified)
+        self.board.hold_in(&job, known.lease, JobState::Unspecified)
     }
 
     fn forget(&self, known: &Known, held: &Held) {
@@ -79,35 +79,36 @@ impl Launcher {
     }
 
     async fn make(&self, known: &Known, lease: &Lease) -> Result<(), Said> {
-        let until = Instant::now() + MAKING;
+        let begun = Instant::now();
         loop {
-            let why = match self.try_make(known, lease).await? {
+            let (end, patience) = match self.try_make(known, lease).await? {
                 Ok(()) => return Ok(()),
                 Err(Failure::Quota(why)) => {
-                    let message = format!("the cluster's quota leaves no room now: {why}");
-                    return Err(Said::returned(message));
+                    (no_room(&why), self.options.settings.schedule_patience)
                 }
                 Err(Failure::Refused(why)) => {
                     let message = format!("the cluster does not take the job as it is: {why}");
                     return Err(Said::failed(FailureClass::Application, message));
                 }
-                Err(Failure::Away(why)) => why,
+                Err(Failure::Away(why)) => {
+                    let message = format!("the cluster cannot be called: {why}");
+                    (Said::returned(message), MAKING)
+                }
             };
-            if Instant::now() > until {
-                let message = format!("the cluster cannot be called: {why}");
-                return Err(Said::returned(message));
+            if begun.elapsed() >= patience {
+                return Err(end);
             }
-            tracing::warn!(why, "cannot make a Job in the cluster: will try again");
+            tracing::warn!(
+                object = known.object,
+                why = end.message,
+                "cannot make a Job: will try again"
+            );
             tokio::time::sleep(PAUSE).await;
         }
     }
 
     /// Makes the Job, then its Secret, then lets it begin: whatever is interrupted is either not begun or complete.
-    async fn try_make(
-        &self,
-        known: &Known,
-        lease: &Lease,
-    ) -> Result<Result<(), Failure>, Said> {
+    async fn try_make(&self, known: &Known, lease: &Lease) -> Result<Result<(), Failure>, Said> {
         let broken = |error: granary_core::Error| {
             tracing::error!(%error, "cannot make a Job");
             Said::failed(FailureClass::Infrastructure, error.to_string())
@@ -143,6 +144,9 @@ impl Launcher {
                     end,
                 } => {
                     let since = stuck.filter(|(same, _)| *same == what);
+                    if since.is_none() {
+                        tracing::info!(object = known.object, why = end.message, "does not get on");
+                    }
                     let (_, since) = *stuck.insert(since.unwrap_or((what, Instant::now())));
                     let at = since + patience;
                     if Instant::now() >= at {
@@ -153,7 +157,9 @@ impl Launcher {
                 Verdict::Going => stuck = None,
             }
             if leaving.is_some_and(|at| Instant::now() >= at) {
-                return self.end(known, held, cancelled(Said::default()), false).await;
+                return self
+                    .end(known, held, cancelled(Said::default()), false)
+                    .await;
             }
             tokio::select! {
                 changed = seen.changed() => if changed.is_err() { return },
@@ -192,7 +198,13 @@ impl Launcher {
         }
         tracing::info!(job = held.job, object = known.object, failure = ?said.failure(), message = said.message, "attempt ended");
         let (sender, done) = oneshot::channel();
-        if self.finishes.send((finish(held, said), sender)).await.is_err() || done.await.is_err() {
+        if self
+            .finishes
+            .send((finish(held, said), sender))
+            .await
+            .is_err()
+            || done.await.is_err()
+        {
             return;
         }
         // Who stops is answered too, without anybody having been told: whoever is next tells it.
@@ -201,7 +213,11 @@ impl Launcher {
         }
         if ran {
             if let Err(failure) = self.cluster.told(&known.object).await {
-                tracing::warn!(?failure, object = known.object, "cannot note that an end was told");
+                tracing::warn!(
+                    ?failure,
+                    object = known.object,
+                    "cannot note that an end was told"
+                );
             }
         } else {
             self.delete(known).await;

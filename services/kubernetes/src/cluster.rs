@@ -70,7 +70,8 @@ impl Cluster {
         let failed = |what: String| Error::precondition("the Kubernetes cluster", what);
         let config = match &settings.kubeconfig {
             Some(file) => {
-                let file = Kubeconfig::read_from(file).map_err(|error| failed(error.to_string()))?;
+                let file =
+                    Kubeconfig::read_from(file).map_err(|error| failed(error.to_string()))?;
                 Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
                     .await
                     .map_err(|error| failed(error.to_string()))?
@@ -139,7 +140,9 @@ impl Cluster {
 
     async fn patch(&self, name: &str, change: serde_json::Value) -> Result<(), Failure> {
         let (params, patch) = (PatchParams::default(), Patch::Merge(change));
-        within(self.jobs.patch(name, &params, &patch)).await.map(drop)
+        within(self.jobs.patch(name, &params, &patch))
+            .await
+            .map(drop)
     }
 
     /// Deletes a Job with its pod and its Secret; one that is not there is as good.

@@ -1,9 +1,6 @@
 //! Takes leases, makes Jobs of them, and tells how they ended.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use granary_core::{Error, Result};
 use granary_proto::{
@@ -66,11 +63,7 @@ pub(crate) struct Launcher {
 }
 
 /// Runs jobs until `stop`.
-pub(crate) async fn run(
-    options: Options,
-    cluster: Cluster,
-    stop: CancellationToken,
-) -> Result<()> {
+pub(crate) async fn run(options: Options, cluster: Cluster, stop: CancellationToken) -> Result<()> {
     let (finishes, queue) = mpsc::channel(64);
     // Also when this future is dropped: somebody else leads then.
     let over = stop.child_token();

@@ -49,7 +49,10 @@ mod tests {
         let job = |project: &str, id: &str| JobName::new(project, id).unwrap();
         let one = object(&job("p", &long), 1);
         assert_eq!(one, object(&job("p", &long), 1));
-        assert!(one.starts_with(&("a".repeat(29) + "-")) && one.len() <= 63, "{one}");
+        assert!(
+            one.starts_with(&("a".repeat(29) + "-")) && one.len() <= 63,
+            "{one}"
+        );
         assert!(!one.contains("--"), "{one}");
         let others = [
             object(&job("q", &long), 1),

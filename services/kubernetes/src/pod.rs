@@ -108,9 +108,20 @@ fn own(shape: &Shape<'_>, what: &str, mounts: &Json) -> Json {
 /// The user's container: the files of the job, and nothing by which it could ask for more.
 fn program(shape: &Shape<'_>) -> Json {
     let timeout = units::format_duration(shape.known.timeout);
-    let around = ["/granary/granary", "attempt", "exec", "--timeout", &timeout, "--"];
+    let around = [
+        "/granary/granary",
+        "attempt",
+        "exec",
+        "--timeout",
+        &timeout,
+        "--",
+    ];
     let arguments = shape.command.arguments.iter().map(|text| literal(text));
-    let command: Vec<String> = around.into_iter().map(Into::into).chain(arguments).collect();
+    let command: Vec<String> = around
+        .into_iter()
+        .map(Into::into)
+        .chain(arguments)
+        .collect();
     let variables = shape.command.variables.iter();
     let env: Vec<Json> = variables
         .map(|(name, value)| json!({"name": name, "value": literal(value)}))

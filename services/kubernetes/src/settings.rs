@@ -231,8 +231,14 @@ pub(crate) mod tests {
             table.settle().unwrap_err().to_string()
         };
         assert_eq!(wrong(|t| t.image = None), "kubernetes.image: is missing");
-        assert!(wrong(|t| t.job_endpoint = Some("j:7070".into())).contains("kubernetes.job_endpoint: expected a URL"));
-        assert!(wrong(|t| t.image_pull_policy = Some("never".into())).contains("image_pull_policy: expected"));
+        assert!(
+            wrong(|t| t.job_endpoint = Some("j:7070".into()))
+                .contains("kubernetes.job_endpoint: expected a URL")
+        );
+        assert!(
+            wrong(|t| t.image_pull_policy = Some("never".into()))
+                .contains("image_pull_policy: expected")
+        );
         assert!(wrong(|t| t.max_jobs = Some(0)).contains("max_jobs: expected 1 to 10000"));
     }
 
@@ -240,7 +246,10 @@ pub(crate) mod tests {
     fn profiles_are_found_and_those_there_are_are_named() {
         let settings = settings();
         assert_eq!(settings.profile("").unwrap(), Profile::default());
-        assert_eq!(settings.profile("gpu").unwrap().node_selector["pool"], "gpu");
+        assert_eq!(
+            settings.profile("gpu").unwrap().node_selector["pool"],
+            "gpu"
+        );
         let error = settings.profile("cpu").unwrap_err();
         assert_eq!(
             error,

@@ -13,8 +13,6 @@ use crate::{
 
 /// What is wrong for good may still be seen a moment too early.
 const SHORT: Duration = Duration::from_secs(20);
-/// A quota is full until something else ends.
-const QUOTA: Duration = Duration::from_secs(60);
 
 /// What registries say of an image that will not come, whoever asks.
 const NO_SUCH_IMAGE: [&str; 9] = [
@@ -32,16 +30,20 @@ const NO_SUCH_IMAGE: [&str; 9] = [
 /// What keeps the pod from starting, if anything does.
 pub(crate) fn trouble(seen: &Seen, limits: &Limits) -> Option<Verdict> {
     if seen.pod.is_none() {
-        return seen.refused.as_deref().map(refused);
+        return seen.refused.as_deref().map(|why| refused(why, limits));
     }
     unschedulable(seen, limits).or_else(|| image(seen, limits))
 }
 
+/// A quota is full until something else ends.
+pub(crate) fn no_room(why: &str) -> Said {
+    Said::returned(format!("the cluster's quota leaves no room now: {why}"))
+}
+
 /// The cluster does not let the pod be made.
-fn refused(why: &str) -> Verdict {
+fn refused(why: &str, limits: &Limits) -> Verdict {
     let (end, patience) = if why.contains("exceeded quota") {
-        let message = format!("the cluster's quota leaves no room now: {why}");
-        (Said::returned(message), QUOTA)
+        (no_room(why), limits.schedule_patience)
     } else {
         let message = format!("the cluster does not let its pod be made: {why}");
         (Said::failed(FailureClass::Infrastructure, message), SHORT)
@@ -69,7 +71,11 @@ fn unschedulable(seen: &Seen, limits: &Limits) -> Option<Verdict> {
 fn image(seen: &Seen, limits: &Limits) -> Option<Verdict> {
     let waiting = seen.containers().find_map(|container| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        Some((container, waiting.reason.as_deref()?, waiting.message.as_deref()))
+        Some((
+            container,
+            waiting.reason.as_deref()?,
+            waiting.message.as_deref(),
+        ))
     });
     let (container, reason, message) = waiting?;
     let users = container.name == PROGRAM;
@@ -86,15 +92,22 @@ fn image(seen: &Seen, limits: &Limits) -> Option<Verdict> {
     let image = &container.image;
     match reason {
         "InvalidImageName" if users => {
-            let message = format!("{image:?} is no name of an image: correct handler.image_url ({why})");
+            let message =
+                format!("{image:?} is no name of an image: correct handler.image_url ({why})");
             stuck("image", program, Duration::ZERO, message)
         }
         "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" if users && is_wrong(&why) => {
-            let message = format!("the image {image} cannot be had: correct handler.image_url, or who may pull it ({why})");
+            let message = format!(
+                "the image {image} cannot be had: correct handler.image_url, or who may pull it ({why})"
+            );
             stuck("image", program, SHORT, message)
         }
-        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName"
-        | "ImageInspectError" | "RegistryUnavailable" => {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError"
+        | "RegistryUnavailable" => {
             let message = format!("the image {image} does not come ({why})");
             stuck("image", machinery, limits.image_patience, message)
         }

@@ -134,7 +134,11 @@ fn disrupted(seen: &Seen) -> Option<Said> {
     let status = seen.status()?;
     let message = status.message.as_deref().unwrap_or("no more is known");
     if let Some(reason) = status.reason.as_deref() {
-        let own = ["exceeds the limit", "exceeded its local", "exceeds the total limit"];
+        let own = [
+            "exceeds the limit",
+            "exceeded its local",
+            "exceeds the total limit",
+        ];
         if reason == "Evicted" && own.iter().any(|said| message.contains(said)) {
             let message = format!("used more disk than it may, and was evicted: {message}");
             return Some(Said::failed(FailureClass::Application, message));
@@ -142,7 +146,9 @@ fn disrupted(seen: &Seen) -> Option<Said> {
         return Some(lost(&match reason {
             "Evicted" => format!("its node was short of something, and evicted it: {message}"),
             "NodeLost" => format!("its node was lost: {message}"),
-            "Terminated" | "NodeShutdown" | "Shutdown" => format!("its node was shut down: {message}"),
+            "Terminated" | "NodeShutdown" | "Shutdown" => {
+                format!("its node was shut down: {message}")
+            }
             other => format!("its node did not keep it ({other}): {message}"),
         }));
     }

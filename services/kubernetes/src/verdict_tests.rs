@@ -9,10 +9,10 @@ const LIMITS: Limits = Limits {
     image_patience: Duration::from_secs(300),
     schedule_patience: Duration::from_secs(900),
 };
-const SUCCESS: &str = r#"{"exit_code":0,"outputs":{"log":"projects/p/datasets/job-logs/sessions/j-1"}}"#;
+const SUCCESS: &str =
+    r#"{"exit_code":0,"outputs":{"log":"projects/p/datasets/job-logs/sessions/j-1"}}"#;
 const KILLED: &str = r#"{"failure":"FAILURE_CLASS_INFRASTRUCTURE","message":"the program's container was killed","exit_code":-1,"peak_memory_bytes":5,"outputs":{"log":"l"}}"#;
-const STOPPED: &str =
-    r#"{"failure":"FAILURE_CLASS_INFRASTRUCTURE","message":"stopped","exit_code":-1,"handed_back":true}"#;
+const STOPPED: &str = r#"{"failure":"FAILURE_CLASS_INFRASTRUCTURE","message":"stopped","exit_code":-1,"handed_back":true}"#;
 const FAILED: &str = r#"{"failure":"FAILURE_CLASS_APPLICATION","message":"the program exited with code 3","exit_code":3}"#;
 
 fn waiting(name: &str, reason: &str, message: &str) -> Json {
@@ -122,7 +122,11 @@ fn a_success_is_what_was_said_whatever_else_happened() {
 
 #[test]
 fn the_programs_own_failure_is_what_was_said() {
-    ends(&seen(ran(FAILED, 3, "Error")), FailureClass::Application, "code 3");
+    ends(
+        &seen(ran(FAILED, 3, "Error")),
+        FailureClass::Application,
+        "code 3",
+    );
     // Also if the node was emptied afterwards.
     let mut status = ran(FAILED, 3, "Error");
     status["reason"] = "Evicted".into();
@@ -144,7 +148,10 @@ fn memory_is_told_with_its_limit() {
         assert!(said.message.contains("128MiB") && said.message.contains("OOMKilled"));
         assert_eq!(said.peak_memory_bytes, 128 << 20);
     }
-    assert_eq!(by_kubernetes.outputs["log"], "l", "the log was sent all the same");
+    assert_eq!(
+        by_kubernetes.outputs["log"], "l",
+        "the log was sent all the same"
+    );
 }
 
 #[test]
@@ -167,11 +174,23 @@ fn a_deadline_is_a_timeout_also_once_the_pod_is_gone() {
 #[test]
 fn what_the_cluster_does_is_no_fault_of_the_job() {
     for (reason, message, text) in [
-        ("Evicted", "The node was low on resource: memory.", "was short of something"),
+        (
+            "Evicted",
+            "The node was low on resource: memory.",
+            "was short of something",
+        ),
         ("NodeLost", "Node n is not responding", "its node was lost"),
-        ("Terminated", "Pod was terminated in response to imminent node shutdown.", "was shut down"),
+        (
+            "Terminated",
+            "Pod was terminated in response to imminent node shutdown.",
+            "was shut down",
+        ),
         ("NodeShutdown", "", "was shut down"),
-        ("OutOfcpu", "Node didn't have enough resource: cpu", "did not keep it (OutOfcpu)"),
+        (
+            "OutOfcpu",
+            "Node didn't have enough resource: cpu",
+            "did not keep it (OutOfcpu)",
+        ),
     ] {
         let mut status = ran(STOPPED, 143, "Error");
         (status["reason"], status["message"]) = (reason.into(), message.into());
@@ -185,7 +204,8 @@ fn what_the_cluster_does_is_no_fault_of_the_job() {
         ("DeletionByPodGC", "took it away (DeletionByPodGC)"),
     ] {
         let mut status = ran(KILLED, 137, "Error");
-        status["conditions"] = json!([{"type": "DisruptionTarget", "status": "True", "reason": reason}]);
+        status["conditions"] =
+            json!([{"type": "DisruptionTarget", "status": "True", "reason": reason}]);
         ends(&seen(status), FailureClass::Infrastructure, text);
     }
 }
@@ -199,22 +219,40 @@ fn who_fills_the_disk_is_at_fault_itself() {
     ] {
         let mut status = ran(KILLED, 137, "Error");
         (status["reason"], status["message"]) = ("Evicted".into(), message.into());
-        ends(&seen(status), FailureClass::Application, "used more disk than it may");
+        ends(
+            &seen(status),
+            FailureClass::Application,
+            "used more disk than it may",
+        );
     }
 }
 
 #[test]
 fn inputs_that_do_not_come_say_why_themselves() {
-    let status = |code, reason, message| json!({
-        "phase": "Failed",
-        "initContainerStatuses": [terminated(PREPARE, code, reason, message), waiting(ATTEND, "PodInitializing", "")],
-        "containerStatuses": [waiting(PROGRAM, "PodInitializing", "")],
-    });
+    let status = |code, reason, message| {
+        json!({
+            "phase": "Failed",
+            "initContainerStatuses": [terminated(PREPARE, code, reason, message), waiting(ATTEND, "PodInitializing", "")],
+            "containerStatuses": [waiting(PROGRAM, "PodInitializing", "")],
+        })
+    };
     let said = r#"{"failure":"FAILURE_CLASS_APPLICATION","message":"two inputs would lie at x"}"#;
-    ends(&seen(status(1, "Error", said)), FailureClass::Application, "two inputs");
+    ends(
+        &seen(status(1, "Error", said)),
+        FailureClass::Application,
+        "two inputs",
+    );
     let machinery = FailureClass::Infrastructure;
-    ends(&seen(status(137, "OOMKilled", "")), machinery, "more memory than there is for it");
-    ends(&seen(status(1, "Error", "panicked")), machinery, "ended with code 1");
+    ends(
+        &seen(status(137, "OOMKilled", "")),
+        machinery,
+        "more memory than there is for it",
+    );
+    ends(
+        &seen(status(1, "Error", "panicked")),
+        machinery,
+        "ended with code 1",
+    );
 }
 
 #[test]
@@ -225,7 +263,11 @@ fn silence_is_explained_by_what_is_known() {
         terminated(ATTEND, 0, "Completed", ""),
         terminated(PROGRAM, 128, "StartError", "exec format error"),
     );
-    ends(&seen(not_started), machinery, "did not start: exec format error");
+    ends(
+        &seen(not_started),
+        machinery,
+        "did not start: exec format error",
+    );
     let fell = pod(
         "Failed",
         terminated(ATTEND, 1, "Error", ""),
@@ -238,8 +280,16 @@ fn silence_is_explained_by_what_is_known() {
         terminated(PROGRAM, 0, "Completed", ""),
     );
     ends(&seen(hungry), machinery, "took more memory");
-    ends(&seen(json!({"phase": "Failed"})), machinery, "without a word");
-    ends(&seen(ran(KILLED, 137, "Error")), machinery, "container was killed");
+    ends(
+        &seen(json!({"phase": "Failed"})),
+        machinery,
+        "without a word",
+    );
+    ends(
+        &seen(ran(KILLED, 137, "Error")),
+        machinery,
+        "container was killed",
+    );
 }
 
 #[test]
@@ -261,7 +311,12 @@ fn what_somebody_deletes_is_tried_again() {
         ..seen(json!({"phase": "Running"}))
     };
     assert_eq!(verdict(&still_runs, &LIMITS), Verdict::Going);
-    let never_seen = with_condition(Seen::default(), "Failed", "BackoffLimitExceeded", "too often");
+    let never_seen = with_condition(
+        Seen::default(),
+        "Failed",
+        "BackoffLimitExceeded",
+        "too often",
+    );
     ends(&never_seen, machinery, "its pod is gone: too often");
     // What was stopped by a deletion, and could still say so.
     let handed = end(&Seen {
@@ -274,23 +329,47 @@ fn what_somebody_deletes_is_tried_again() {
 #[test]
 fn images_that_are_wrong_are_told_from_registries_that_are_away() {
     let image = |container, reason, message| {
-        let status = json!({"phase": "Pending", "containerStatuses": [waiting(container, reason, message)]});
+        let status =
+            json!({"phase": "Pending", "containerStatuses": [waiting(container, reason, message)]});
         stuck(&seen(status))
     };
     for (reason, message) in [
-        ("ErrImagePull", "rpc error: code = NotFound desc = failed to pull: docker.io/lab/train:1: not found"),
-        ("ImagePullBackOff", "Back-off pulling image: ErrImagePull: pull access denied, repository does not exist"),
-        ("ErrImageNeverPull", "Container image \"x\" is not present with pull policy of Never"),
-        ("InvalidImageName", "couldn't parse image name \"No Such\": invalid reference format"),
-        ("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"),
+        (
+            "ErrImagePull",
+            "rpc error: code = NotFound desc = failed to pull: docker.io/lab/train:1: not found",
+        ),
+        (
+            "ImagePullBackOff",
+            "Back-off pulling image: ErrImagePull: pull access denied, repository does not exist",
+        ),
+        (
+            "ErrImageNeverPull",
+            "Container image \"x\" is not present with pull policy of Never",
+        ),
+        (
+            "InvalidImageName",
+            "couldn't parse image name \"No Such\": invalid reference format",
+        ),
+        (
+            "CreateContainerConfigError",
+            "container has runAsNonRoot and image will run as root",
+        ),
     ] {
         let (_, patience, said) = image(PROGRAM, reason, message);
         assert_eq!(said.failure(), FailureClass::Application, "{said:?}");
         assert!(patience < LIMITS.image_patience && said.message.contains("lab/train:1"));
     }
     for (container, reason, message) in [
-        (PROGRAM, "ErrImagePull", "failed to do request: dial tcp 10.0.0.1:443: connect: connection refused"),
-        (PROGRAM, "ImagePullBackOff", "unexpected status code 503 Service Unavailable"),
+        (
+            PROGRAM,
+            "ErrImagePull",
+            "failed to do request: dial tcp 10.0.0.1:443: connect: connection refused",
+        ),
+        (
+            PROGRAM,
+            "ImagePullBackOff",
+            "unexpected status code 503 Service Unavailable",
+        ),
         (PREPARE, "ErrImagePull", "docker.io/granary:9: not found"),
         (PROGRAM, "CreateContainerError", "context deadline exceeded"),
     ] {
@@ -304,7 +383,8 @@ fn images_that_are_wrong_are_told_from_registries_that_are_away() {
 fn an_image_is_the_same_trouble_whether_it_is_pulled_or_waited_for() {
     let what = |reason| {
         let refused = "connection refused";
-        let status = json!({"phase": "Pending", "containerStatuses": [waiting(PROGRAM, reason, refused)]});
+        let status =
+            json!({"phase": "Pending", "containerStatuses": [waiting(PROGRAM, reason, refused)]});
         stuck(&seen(status)).0
     };
     assert_eq!(what("ErrImagePull"), what("ImagePullBackOff"));
@@ -319,7 +399,9 @@ fn who_finds_no_room_is_handed_back() {
         };
         stuck(&seen).2
     };
-    let quota = refused("Error creating: pods \"j\" is forbidden: exceeded quota: granary, requested: cpu=2");
+    let quota = refused(
+        "Error creating: pods \"j\" is forbidden: exceeded quota: granary, requested: cpu=2",
+    );
     assert!(quota.handed_back && quota.message.contains("requested: cpu=2"));
     let forbidden = refused("Error creating: pods \"j\" is forbidden: violates PodSecurity");
     assert!(!forbidden.handed_back);
@@ -331,7 +413,10 @@ fn who_finds_no_room_is_handed_back() {
         "message": "0/1 nodes are available: 1 Insufficient memory.",
     }]);
     let (what, patience, said) = stuck(&seen(status.clone()));
-    assert_eq!((what, patience), ("unschedulable", LIMITS.schedule_patience));
+    assert_eq!(
+        (what, patience),
+        ("unschedulable", LIMITS.schedule_patience)
+    );
     assert!(said.handed_back && said.message.contains("Insufficient memory"));
     status["conditions"][0]["reason"] = "SchedulerError".into();
     assert_eq!(verdict(&seen(status), &LIMITS), Verdict::Going);

@@ -7,8 +7,8 @@ use granary_proto::{
     MAX_MESSAGE_BYTES, convert,
     job::v1::{
         AcquireJobsRequest, AcquireJobsResponse, BatchFinishJobsRequest, BatchReportJobsRequest,
-        HeldLease, JobFinish, JobFinishResult, JobReport, JobReportResult, RegisterWorkerRequest, Resources,
-        Worker, worker_service_client::WorkerServiceClient,
+        HeldLease, JobFinish, JobFinishResult, JobReport, JobReportResult, RegisterWorkerRequest,
+        Resources, Worker, worker_service_client::WorkerServiceClient,
     },
 };
 use granary_runtime::{Link, rpc::answer};

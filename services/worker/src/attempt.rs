@@ -244,8 +244,7 @@ impl Attempt<'_> {
         let (sender, receiver) = mpsc::channel(PIECES);
         let log = working.log();
         let (exit, kept) = tokio::join!(
-            host.launcher
-                .run(&program, sender, self.held.stop.clone()),
+            host.launcher.run(&program, sender, self.held.stop.clone()),
             output::take(&log, self.held, receiver, None)
         );
         if let Err(error) = kept {

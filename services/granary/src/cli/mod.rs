@@ -328,10 +328,9 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
         Command::Login(login) => login.run(&context).await,
         Command::Logout(logout) => logout.run(&context).await,
         Command::Events(events) => events.run(&context).await,
-        Command::Serve(_)
-        | Command::Ingress(_)
-        | Command::Completion(_)
-        | Command::Attempt(_) => Ok(()),
+        Command::Serve(_) | Command::Ingress(_) | Command::Completion(_) | Command::Attempt(_) => {
+            Ok(())
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use granary_kubernetes::Settings;
 use granary_proto::job::v1::{Attempt, Entrypoint, FailureClass, JobState};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::{
     Api,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, EvictParams, ListParams, PostParams},
 };
 use serde_json::json;
 
@@ -47,13 +48,21 @@ async fn an_image_that_is_not_there_is_the_jobs_fault() {
     else {
         return;
     };
-    let job = world.submit("j", &["true"], |e| handler(e).image_url = "no-such-image:9".into()).await;
+    let job = world
+        .submit("j", &["true"], |e| {
+            handler(e).image_url = "no-such-image:9".into()
+        })
+        .await;
     let ended = world.ended(&job.name).await;
     assert_eq!(ended.state(), JobState::Failed);
     let tried = &ended.attempts[0];
     assert_eq!(tried.failure(), FailureClass::Application, "{tried:?}");
-    assert!(tried.message.contains("no-such-image:9"), "{}", tried.message);
-    assert!(world.launched().list(&ListParams::default()).await.unwrap().items.iter().all(|job| job.metadata.deletion_timestamp.is_some()));
+    assert!(
+        tried.message.contains("no-such-image:9"),
+        "{}",
+        tried.message
+    );
+    world.nothing_launched().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,14 +70,18 @@ async fn a_name_that_no_image_can_have_is_told_at_once() {
     let Some(world) = World::start().await else {
         return;
     };
-    let tried = first(&world, &["true"], |e| handler(e).image_url = "No Such:Image".into()).await;
+    let tried = first(&world, &["true"], |e| {
+        handler(e).image_url = "No Such:Image".into()
+    })
+    .await;
     assert_eq!(tried.failure(), FailureClass::Application, "{tried:?}");
     assert!(tried.message.contains("image"), "{}", tried.message);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registry_that_is_away_is_no_fault_of_the_job() {
-    let Some(world) = World::with(|settings| settings.image_patience = Duration::from_secs(5)).await
+    let Some(world) =
+        World::with(|settings| settings.image_patience = Duration::from_secs(5)).await
     else {
         return;
     };
@@ -90,7 +103,11 @@ async fn where_no_node_fits_the_job_is_handed_back() {
     };
     let tried = first(&world, &["true"], |e| handler(e).profile = "nowhere".into()).await;
     assert_eq!(tried.failure(), FailureClass::Infrastructure, "{tried:?}");
-    assert!(tried.message.contains("no node took it"), "{}", tried.message);
+    assert!(
+        tried.message.contains("no node took it"),
+        "{}",
+        tried.message
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,12 +117,17 @@ async fn a_profile_that_is_not_there_is_the_jobs_fault() {
     };
     let tried = first(&world, &["true"], |e| handler(e).profile = "tpu".into()).await;
     assert_eq!(tried.failure(), FailureClass::Application, "{tried:?}");
-    assert!(tried.message.contains("no profile \"tpu\""), "{}", tried.message);
+    assert!(
+        tried.message.contains("no profile \"tpu\""),
+        "{}",
+        tried.message
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_quota_hands_the_job_back() {
-    let Some(world) = World::start().await else {
+    let wait = |settings: &mut Settings| settings.schedule_patience = Duration::from_secs(3);
+    let Some(world) = World::with(wait).await else {
         return;
     };
     let quotas: Api<ResourceQuota> = Api::namespaced(world.client(), &world.namespace);
@@ -114,10 +136,38 @@ async fn a_full_quota_hands_the_job_back() {
     quotas.create(&PostParams::default(), &quota).await.unwrap();
     let tried = first(&world, &["true"], |_| {}).await;
     assert_eq!(tried.failure(), FailureClass::Infrastructure, "{tried:?}");
-    assert!(tried.message.contains("exceeded quota"), "{}", tried.message);
-    quotas.delete("none", &DeleteParams::default()).await.unwrap();
+    assert!(
+        tried.message.contains("exceeded quota"),
+        "{}",
+        tried.message
+    );
+    quotas
+        .delete("none", &DeleteParams::default())
+        .await
+        .unwrap();
     let ended = world.ended("projects/default/jobs/j").await;
     assert_eq!(ended.state(), JobState::Succeeded, "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_has_no_room_in_the_quota_waits_for_it() {
+    let wait = |settings: &mut Settings| settings.schedule_patience = Duration::from_secs(120);
+    let Some(world) = World::with(wait).await else {
+        return;
+    };
+    let quotas: Api<ResourceQuota> = Api::namespaced(world.client(), &world.namespace);
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
+    let quota = serde_json::from_value(quota).unwrap();
+    quotas.create(&PostParams::default(), &quota).await.unwrap();
+    let job = world.submit("j", &["true"], |_| {}).await;
+    world.refused().await;
+    quotas
+        .delete("none", &DeleteParams::default())
+        .await
+        .unwrap();
+    let ended = world.ended(&job.name).await;
+    assert_eq!(ended.state(), JobState::Succeeded, "{ended:?}");
+    assert_eq!(ended.attempts.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,7 +178,11 @@ async fn a_pod_that_somebody_deletes_is_made_again() {
     let job = world.submit("j", &["sh", "-c", "sleep 8"], |_| {}).await;
     world.running_job(&job.name).await;
     let pods = world.pods();
-    let name = pods.list(&ListParams::default()).await.unwrap().items[0].metadata.name.clone().unwrap();
+    let name = pods.list(&ListParams::default()).await.unwrap().items[0]
+        .metadata
+        .name
+        .clone()
+        .unwrap();
     pods.delete(&name, &DeleteParams::default()).await.unwrap();
     let ended = world.ended(&job.name).await;
     assert_eq!(ended.state(), JobState::Succeeded, "{ended:?}");
@@ -136,4 +190,22 @@ async fn a_pod_that_somebody_deletes_is_made_again() {
     let first = &ended.attempts[0];
     assert_eq!(first.failure(), FailureClass::Infrastructure);
     assert!(first.message.contains("its pod was ended"), "{first:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_drained_is_no_fault_of_the_job() {
+    let Some(world) = World::start().await else {
+        return;
+    };
+    let job = world.submit("j", &["sh", "-c", "sleep 8"], |_| {}).await;
+    world.running_job(&job.name).await;
+    let pods = world.pods();
+    let all = pods.list(&ListParams::default()).await.unwrap();
+    let name = all.items[0].metadata.name.clone().unwrap();
+    pods.evict(&name, &EvictParams::default()).await.unwrap();
+    let ended = world.ended(&job.name).await;
+    assert_eq!(ended.state(), JobState::Succeeded, "{ended:?}");
+    let first = &ended.attempts[0];
+    assert_eq!(first.failure(), FailureClass::Infrastructure);
+    assert!(first.message.contains("its node is drained"), "{first:?}");
 }

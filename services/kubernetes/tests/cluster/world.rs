@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+use futures::StreamExt as _;
 use granary::serve::{Platform, Settings};
 use granary_core::name::{ProjectName, SessionName};
 use granary_kubernetes::{Profile, Table};
@@ -17,12 +18,17 @@ use granary_runtime::{Link, auth::TokenSource};
 use granary_transfer::{DownloadOptions, Downloader, NoProgress, Wanted};
 use k8s_openapi::api::{
     batch::v1::Job as Launched,
-    core::v1::{Namespace, Pod, ServiceAccount},
+    core::v1::{Event, Namespace, Pod, ServiceAccount},
 };
 use kube::{
     Api, Client, Config,
     api::{DeleteParams, ListParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
+    runtime::{
+        WatchStreamExt as _,
+        wait::{await_condition, conditions::is_deleted},
+        watcher::{self, watcher},
+    },
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -72,7 +78,9 @@ impl World {
     }
 
     /// The same with other settings.
-    pub(crate) async fn with(change: impl FnOnce(&mut granary_kubernetes::Settings)) -> Option<Self> {
+    pub(crate) async fn with(
+        change: impl FnOnce(&mut granary_kubernetes::Settings),
+    ) -> Option<Self> {
         let there = there()?;
         granary_runtime::install_tls();
         let client = connect(&there).await;
@@ -147,6 +155,27 @@ impl World {
         running.filter_map(|pod| pod.metadata.name).collect()
     }
 
+    /// Waits until there is no Job in the cluster.
+    pub(crate) async fn nothing_launched(&self) {
+        let all = self.launched().list(&ListParams::default()).await.unwrap();
+        for job in all.items {
+            let (name, uid) = (job.metadata.name.unwrap(), job.metadata.uid.unwrap());
+            let gone = await_condition(self.launched(), &name, is_deleted(&uid));
+            let gone = tokio::time::timeout(PATIENCE, gone).await;
+            gone.expect("it is still there").unwrap();
+        }
+    }
+
+    /// Waits until the cluster has refused a pod.
+    pub(crate) async fn refused(&self) {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let failed = watcher::Config::default().fields("reason=FailedCreate");
+        let failed = watcher(events, failed).default_backoff().applied_objects();
+        let mut failed = std::pin::pin!(failed);
+        let seen = tokio::time::timeout(PATIENCE, failed.next()).await;
+        seen.expect("nothing was refused");
+    }
+
     /// Applies an entrypoint that runs a command.
     pub(crate) async fn entrypoint(
         &self,
@@ -157,7 +186,9 @@ impl World {
         let name = format!("applications/{id}/versions/v1/entrypoints/run");
         let folders = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             let pairs = pairs.iter();
-            pairs.map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+            pairs
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
         };
         let mut entrypoint = Entrypoint {
             name: name.clone(),
@@ -196,7 +227,14 @@ impl World {
         change: impl FnOnce(&mut Entrypoint),
     ) -> Job {
         let entrypoint = self.entrypoint(id, command, change).await;
-        self.create(id, Job { entrypoint, ..Job::default() }).await
+        self.create(
+            id,
+            Job {
+                entrypoint,
+                ..Job::default()
+            },
+        )
+        .await
     }
 
     pub(crate) async fn create(&self, id: &str, mut job: Job) -> Job {
@@ -239,7 +277,9 @@ impl World {
     }
 
     pub(crate) async fn running_job(&self, job: &str) -> Job {
-        let found = self.until(job, |job| job.state() == JobState::Running).await;
+        let found = self
+            .until(job, |job| job.state() == JobState::Running)
+            .await;
         assert_eq!(found.state(), JobState::Running, "{found:?}");
         found
     }
@@ -253,7 +293,12 @@ impl World {
             name: job.into(),
             ..Default::default()
         };
-        let mut pieces = self.jobs().stream_job_logs(request).await.unwrap().into_inner();
+        let mut pieces = self
+            .jobs()
+            .stream_job_logs(request)
+            .await
+            .unwrap()
+            .into_inner();
         let mut log = Vec::new();
         while let Some(piece) = pieces.message().await.unwrap() {
             log.extend(piece.data);
@@ -270,7 +315,12 @@ impl World {
             ..Default::default()
         };
         let mut client = AssetServiceClient::new(self.link());
-        let assets = client.list_assets(request).await.unwrap().into_inner().assets;
+        let assets = client
+            .list_assets(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .assets;
         let folder = tempfile::tempdir_in(self.folder.path()).unwrap();
         let place = |i: usize| folder.path().join(i.to_string());
         let wanted = assets.iter().enumerate().map(|(i, asset)| Wanted {
@@ -294,10 +344,14 @@ impl Drop for World {
     fn drop(&mut self) {
         let (there, namespace) = (self.there.clone(), self.namespace.clone());
         let delete = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             runtime.unwrap().block_on(async {
                 let namespaces: Api<Namespace> = Api::all(connect(&there).await);
-                let _ = namespaces.delete(&namespace, &DeleteParams::default()).await;
+                let _ = namespaces
+                    .delete(&namespace, &DeleteParams::default())
+                    .await;
             });
         };
         let _ = std::thread::spawn(delete).join();
@@ -307,7 +361,9 @@ impl Drop for World {
 async fn connect(there: &There) -> Client {
     let file = Kubeconfig::read_from(&there.kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(file, &options).await.unwrap();
+    let config = Config::from_custom_kubeconfig(file, &options)
+        .await
+        .unwrap();
     Client::try_from(config).unwrap()
 }
 

@@ -82,8 +82,9 @@ impl ProcessLauncher {
 
     async fn start(&self, program: &Program, output: std::io::PipeWriter) -> Result<Child> {
         let name = program.arguments.first().cloned().unwrap_or_default();
-        let failed =
-            |error: std::io::Error| Error::precondition(quote(&name), cannot_start(&error, self.place));
+        let failed = |error: std::io::Error| {
+            Error::precondition(quote(&name), cannot_start(&error, self.place))
+        };
         let command = self.command(program, output).map_err(failed)?;
         let (answer, started) = oneshot::channel();
         let gone = || Error::Unavailable {

@@ -37,14 +37,7 @@ pub async fn attend(stop: CancellationToken) -> Result<()> {
     let held = board.hold(&ready.name.to_string(), ready.lease.lease_number);
     let (api, all, over) = (ready.api.clone(), board.clone(), tasks.stopping());
     tasks.spawn("report", async move {
-        report::report(
-            &api,
-            &all,
-            &Interval::default(),
-            &Refusal::default(),
-            over,
-        )
-        .await
+        report::report(&api, &all, &Interval::default(), &Refusal::default(), over).await
     });
     let outcome = attended(&ready, &held, &stop).await;
     let _ = tokio::time::timeout(FLUSH, held.flushed()).await;
@@ -132,12 +125,7 @@ async fn learn_why(held: &Held, api: &Api) {
     }
 }
 
-async fn collect(
-    attempt: &Attempt<'_>,
-    name: &JobName,
-    seen: &Seen,
-    outcome: Outcome,
-) -> Outcome {
+async fn collect(attempt: &Attempt<'_>, name: &JobName, seen: &Seen, outcome: Outcome) -> Outcome {
     if !seen.begun {
         return outcome;
     }

@@ -9,7 +9,9 @@ const KILLS: [&str; 2] = [
 
 /// How often the kernel killed something here because its memory was full.
 pub(super) fn oom_kills() -> u64 {
-    let found = KILLS.iter().filter_map(|file| fs::read_to_string(file).ok());
+    let found = KILLS
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok());
     found.filter_map(|text| kills(&text)).max().unwrap_or(0)
 }
 

@@ -161,7 +161,9 @@ mod tests {
     #[test]
     fn the_image_has_its_say_in_the_environment_and_the_cluster_has_none() {
         let environment = |names: &[&str]| {
-            let pairs = names.iter().map(|name| ((*name).to_owned(), "x".to_owned()));
+            let pairs = names
+                .iter()
+                .map(|name| ((*name).to_owned(), "x".to_owned()));
             pairs.collect::<BTreeMap<_, _>>()
         };
         let given = environment(&["CUDA_HOME", "HOSTNAME", "KUBERNETES_PORT", "SEED"]);
@@ -176,7 +178,10 @@ mod tests {
         let path = folder.path().join("output");
         let (sender, receiver) = mpsc::channel(16);
         for _ in 0..10 {
-            sender.send(Bytes::from_static(b"0123456789")).await.unwrap();
+            sender
+                .send(Bytes::from_static(b"0123456789"))
+                .await
+                .unwrap();
         }
         drop(sender);
         let mut shown = Vec::new();
@@ -184,6 +189,9 @@ mod tests {
         take(receiver, &mut shown, Some(file), 35).await;
         let kept = std::fs::read_to_string(&path).unwrap();
         assert_eq!(shown.len(), 100);
-        assert!(kept.starts_with("012345678901234567890123456789\n[70 bytes"), "{kept}");
+        assert!(
+            kept.starts_with("012345678901234567890123456789\n[70 bytes"),
+            "{kept}"
+        );
     }
 }

@@ -34,7 +34,8 @@ pub struct Said {
 impl Said {
     /// Reads what a container said; nothing if it is not that.
     pub fn parse(message: &str) -> Option<Self> {
-        let said: Self = serde_json::from_str(message).ok()?;
+        let read: serde_json::Value = serde_json::from_str(message).ok()?;
+        let said: Self = serde_json::from_value(read.is_object().then_some(read)?).ok()?;
         (said.failure.is_empty() || FailureClass::from_str_name(&said.failure).is_some())
             .then_some(said)
     }

@@ -5,8 +5,8 @@
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
-use bytes::Bytes;
 use async_trait::async_trait;
+use bytes::Bytes;
 use granary_core::Result;
 use granary_worker::launch::{Ending, Exit, Launch, Program};
 use tempfile::TempDir;
@@ -124,14 +124,22 @@ pub(crate) async fn exit_codes_and_output_come_back(subject: &dyn Subject) {
         (Ending::Exited(3), "out\nerr\nout again\n")
     );
     assert_eq!(
-        Case::shell("true").run(subject.launcher()).await.exit.ending,
+        Case::shell("true")
+            .run(subject.launcher())
+            .await
+            .exit
+            .ending,
         Ending::Exited(0)
     );
 }
 
 pub(crate) async fn signals_are_told_apart_from_codes(subject: &dyn Subject) {
     assert_eq!(
-        Case::shell("kill -SEGV $$").run(subject.launcher()).await.exit.ending,
+        Case::shell("kill -SEGV $$")
+            .run(subject.launcher())
+            .await
+            .exit
+            .ending,
         Ending::Signalled(11)
     );
 }
@@ -222,7 +230,10 @@ pub(crate) async fn who_runs_too_long_is_stopped(subject: &dyn Subject) {
 pub(crate) async fn who_does_not_listen_is_killed(subject: &dyn Subject) {
     let case = Case::shell("trap '' TERM; echo begun; while true; do sleep 0.1; done");
     assert_eq!(
-        case.run_until_it_speaks(subject.launcher()).await.exit.ending,
+        case.run_until_it_speaks(subject.launcher())
+            .await
+            .exit
+            .ending,
         Ending::Stopped
     );
     assert!(subject.running(&case).await.is_empty());
@@ -245,7 +256,10 @@ pub(crate) async fn children_share_the_limit_of_memory(subject: &dyn Subject) {
     let family = "import os, time\nfor i in range(4):\n    if os.fork() == 0:\n        x = b'x' * (60 << 20)\n        time.sleep(60)\ntime.sleep(60)";
     let mut case = Case::new(&["python3", "-c", family]);
     case.program.memory_bytes = 128 * MIB;
-    assert_eq!(case.run(subject.launcher()).await.exit.ending, Ending::OutOfMemory);
+    assert_eq!(
+        case.run(subject.launcher()).await.exit.ending,
+        Ending::OutOfMemory
+    );
     assert!(subject.running(&case).await.is_empty());
 }
 
@@ -267,7 +281,9 @@ pub(crate) async fn nothing_is_left_behind(subject: &dyn Subject) {
 
 pub(crate) async fn all_of_a_large_output_comes_in_order(subject: &dyn Subject) {
     let loud = "import sys\nfor i in range(1200): sys.stdout.write(f'{i:08d}' + 'x' * 10000 + '\\n')\nsys.stdout.flush()\nsys.stdout.buffer.write(b'\\xff\\x00\\xfe')";
-    let ran = Case::new(&["python3", "-c", loud]).run(subject.launcher()).await;
+    let ran = Case::new(&["python3", "-c", loud])
+        .run(subject.launcher())
+        .await;
     assert_eq!(
         (ran.exit.ending, ran.output.len()),
         (Ending::Exited(0), 1200 * 10_009 + 3)

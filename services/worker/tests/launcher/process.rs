@@ -175,10 +175,7 @@ async fn a_worker_that_is_killed_takes_its_programs_along() {
     }
     worker.kill().await.unwrap();
     let gone = async {
-        while working_in(&files)
-            .iter()
-            .any(|line| line.starts_with("sh"))
-        {
+        while working_in(&files).iter().any(|line| line.starts_with("sh")) {
             tokio::task::yield_now().await;
         }
     };
