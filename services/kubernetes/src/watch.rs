@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{cluster::Cluster, fleet::Fleet, names::JOB_OF_POD};
 
 enum Change {
-    Job(Event<Job>),
-    Pod(Event<Pod>),
-    Refused(Event<Happening>),
+    Job(Box<Event<Job>>),
+    Pod(Box<Event<Pod>>),
+    Refused(Box<Event<Happening>>),
 }
 
 type Changes = BoxStream<'static, watcher::Result<Change>>;
@@ -36,9 +36,9 @@ pub(crate) async fn watch(cluster: &Cluster, fleet: &Fleet, stop: CancellationTo
             () = stop.cancelled() => return,
         };
         match change {
-            Some(Ok(Change::Job(event))) => job(fleet, event, &mut listed.jobs),
-            Some(Ok(Change::Pod(event))) => pod(fleet, event, &mut listed.pods),
-            Some(Ok(Change::Refused(event))) => refused(fleet, event),
+            Some(Ok(Change::Job(event))) => job(fleet, *event, &mut listed.jobs),
+            Some(Ok(Change::Pod(event))) => pod(fleet, *event, &mut listed.pods),
+            Some(Ok(Change::Refused(event))) => refused(fleet, *event),
             Some(Err(error)) => tracing::warn!(%error, "cannot watch the cluster: will try again"),
             None => return,
         }
@@ -59,11 +59,13 @@ fn all(cluster: &Cluster) -> [Changes; 3] {
     let pods = watcher(cluster.pods.clone(), labelled).default_backoff();
     let events = watcher(cluster.events.clone(), Config::default().fields(failures));
     [
-        jobs.map(|event| event.map(Change::Job)).boxed(),
-        pods.map(|event| event.map(Change::Pod)).boxed(),
+        jobs.map(|event| event.map(|event| Change::Job(Box::new(event))))
+            .boxed(),
+        pods.map(|event| event.map(|event| Change::Pod(Box::new(event))))
+            .boxed(),
         events
             .default_backoff()
-            .map(|event| event.map(Change::Refused))
+            .map(|event| event.map(|event| Change::Refused(Box::new(event))))
             .boxed(),
     ]
 }

@@ -354,6 +354,10 @@ impl Drop for World {
                     .await;
             });
         };
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "nothing can be awaited here, and the runtime of the test is not to be blocked"
+        )]
         let _ = std::thread::spawn(delete).join();
     }
 }
