@@ -1,6 +1,6 @@
 # What can be done here; each target is a script that says more.
 .DEFAULT_GOAL := help
-.PHONY: help build run ingress test test-ingress test-kubernetes smoke bench check image fmt tools clean-data
+.PHONY: help build run ingress test test-ingress test-kubernetes smoke replicas e2e bench check image fmt tools clean-data
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,12 @@ test: ## install what tests need, then all checks and tests
 
 test-ingress: ## test Envoy in front of the platform from outside
 	@scripts/test-ingress.sh
+
+replicas: ## every service apart with two replicas behind Envoy: users go on while one after the other is killed
+	@scripts/replicas.sh
+
+e2e: ## install it on a real Kubernetes of this machine by Helm, use it through its ingress, kill pods, upgrade, roll back
+	@scripts/e2e.sh
 
 smoke: ## the main job on both back ends, then with kill -9 at random moments
 	@scripts/smoke.sh

@@ -25,7 +25,7 @@ AUDIENCE = "granary"
 class Issuer:
     """An OpenID issuer: its document, its keys, and tokens that it signs."""
 
-    def __init__(self):
+    def __init__(self, address="127.0.0.1"):
         self.key = ed25519.Ed25519PrivateKey.generate()
         answers = {}
 
@@ -41,8 +41,8 @@ class Issuer:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server = http.server.ThreadingHTTPServer((address, 0), Handler)
+        self.url = f"http://{address}:{self.server.server_port}"
         key = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key())) | {"kid": "one", "use": "sig", "alg": "EdDSA"}
         answers["/.well-known/openid-configuration"] = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
         answers["/keys"] = {"keys": [key]}

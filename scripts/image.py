@@ -2,7 +2,7 @@
 
     image.py OUT.tar --name granary:0.1.0 --layer SOURCE=/PLACE ... [--layer ...] [--entrypoint /granary] [--user 65532] [--env A=B] [--label A=B]
 
-Each --layer is a layer of its own, of one or more files. The archive is an OCI layout that `docker load` takes too: `podman load`,
+Each --layer is a layer of its own, of one or more files, or folders with all that is in them. The archive is an OCI layout that `docker load` takes too: `podman load`,
 `docker load`, `ctr images import` and `kind load image-archive` read it. Layers are not compressed, since compressors differ; what pushes the
 image to a registry does that. SOURCE_DATE_EPOCH is when the image was made. Prints its size and digest.
 """
@@ -36,7 +36,7 @@ def machine(program):
     if head[:6] != b"\x7fELF\x02\x01":
         return None, None
     start, size, count = (int.from_bytes(head[a:b], "little") for a, b in ((32, 40), (54, 56), (56, 58)))
-    kinds = [int.from_bytes(program[place : place + 4], "little") for place in range(start, start + size * count, size)]
+    kinds = [int.from_bytes(program[place : place + 4], "little") for place in range(start, start + size * count, size or 1)]
     return MACHINES.get(int.from_bytes(head[18:20], "little")), 3 not in kinds  # PT_INTERP
 
 
@@ -50,6 +50,16 @@ def archive(entries):
             entry.size = len(data or b"")
             tar.addfile(entry, io.BytesIO(data or b""))
     return out.getvalue()
+
+
+def expanded(files):
+    """The same with all files of a folder in its place; what Python compiled for itself is left out."""
+    for source, place in files:
+        if source and Path(source).is_dir():
+            found = (path for path in sorted(Path(source).rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+            yield from ((str(path), f"{place}/{path.relative_to(source)}") for path in found)
+        else:
+            yield source, place
 
 
 def layer(files):
@@ -123,7 +133,7 @@ def parsed():
 
 def main():
     arguments = parsed()
-    groups = [[tuple(file.split("=", 1)) for file in group] for group in arguments.layer]
+    groups = [list(expanded(file.split("=", 1) for file in group)) for group in arguments.layer]
     programs = {place: machine(Path(source).read_bytes()) for group in groups for source, place in group if source}
     architecture, alone = programs.get(arguments.entrypoint, (None, True))
     if not alone:

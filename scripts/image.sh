@@ -5,13 +5,14 @@
 #   scripts/image.sh PROGRAM     the same with a program that is built already
 #   scripts/image.sh --envoy     writes target/image/envoy.tar: Envoy as in `scripts/tools.sh envoy`, for clusters that reach no registry
 #
-# GRANARY_IMAGE (default granary:VERSION) is its name. CA_CERTIFICATES is the file of authorities that it trusts.
+# GRANARY_IMAGE (default granary:VERSION) is its name, GRANARY_IMAGE_PROFILE (default release) how the program is built: dev is ready sooner. CA_CERTIFICATES is the file of authorities that it trusts.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
 OUT=target/image
 VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+PROFILE=${GRANARY_IMAGE_PROFILE:-release}
 CA_CERTIFICATES=${CA_CERTIFICATES:-/etc/ssl/certs/ca-certificates.crt}
 
 # The program alone: no path of this machine gets into it, so that the same sources make the same program.
@@ -23,8 +24,9 @@ build() {
     # For a target that is named, flags are not those of the build's own programs, which cannot be static.
     RUSTFLAGS="-Ctarget-feature=+crt-static $prefix" \
         CFLAGS="-ffile-prefix-map=$ROOT=/granary -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-        CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_TARGET_DIR=$OUT cargo build --release --locked --package granary --target "$host"
-    PROGRAM=$OUT/$host/release/granary
+        CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_DEV_STRIP=symbols CARGO_TARGET_DIR=$OUT \
+        cargo build --profile "$PROFILE" --locked --package granary --target "$host"
+    PROGRAM=$OUT/$host/${PROFILE/dev/debug}/granary
 }
 
 assemble() {

@@ -4,7 +4,7 @@
 #   scripts/minio.sh start DIR [PORT]    prints http://KEY:SECRET@127.0.0.1:PORT/ once it answers
 #   scripts/minio.sh stop DIR            what is stored stays: start again to find it
 #
-# Without PORT, or with 0, a free one is chosen.
+# Without PORT, or with 0, a free one is chosen. With GRANARY_SERVERS_LISTEN it answers on all addresses of this machine.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -26,7 +26,7 @@ start() {
     both=$(cat "$DIR/credentials")
     key=${both:0:16} secret=${both:16}
     MINIO_ROOT_USER=$key MINIO_ROOT_PASSWORD=$secret MINIO_CI_CD=1 MINIO_BROWSER=off MINIO_UPDATE=off \
-        setsid "$program" server --quiet --address "127.0.0.1:$port" "$DIR/data" </dev/null >"$DIR/log" 2>&1 &
+        setsid "$program" server --quiet --address "$LISTEN:$port" "$DIR/data" </dev/null >"$DIR/log" 2>&1 &
     pid=$!
     echo "$pid" >"$DIR/pid"
     wait_until 30 gone_or_answers "$pid" "$port" || true
@@ -53,4 +53,6 @@ stop() {
     exit 2
 }
 DIR=$(realpath -m "$2")
+LISTEN=127.0.0.1
+[[ -z ${GRANARY_SERVERS_LISTEN:-} ]] || LISTEN=0.0.0.0
 "$1" "${@:3}"

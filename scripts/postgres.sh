@@ -5,6 +5,7 @@
 #   scripts/postgres.sh start DIR [PORT]    prints postgres://granary@127.0.0.1:PORT/granary once it answers
 #   scripts/postgres.sh stop DIR            what is stored stays: start again to find it
 #
+# GRANARY_SERVERS_LISTEN names one more address of this machine on which it answers, and whoever comes from 198.18.0.0/15 is let in: for the pods of scripts/kube.sh.
 # Without PORT, or with 0, a free one is chosen. PostgreSQL refuses to run as root: as root, DIR is given to the
 # user postgres (or nobody).
 set -euo pipefail
@@ -25,6 +26,7 @@ create() {
         tail -n 5 "$DIR/initdb.log" >&2
         die "initdb failed in $DIR"
     }
+    [[ -z $LISTEN ]] || echo "host all all 198.18.0.0/15 trust" | as_owner tee -a "$DIR/data/pg_hba.conf" >/dev/null
     echo "create database granary" | as_owner "$PROGRAMS/postgres" --single -D "$DIR/data" postgres >>"$DIR/initdb.log" 2>&1
 }
 
@@ -39,7 +41,7 @@ start() {
     # A socket's path holds 107 bytes; clients here use the port anyway.
     ((${#socket} < 85)) || socket=
     as_owner "$PROGRAMS/pg_ctl" --pgdata "$DIR/data" --log "$DIR/log" --wait --timeout 60 --silent start --options \
-        "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories='$socket' -c max_connections=400 -c fsync=on" \
+        "-p $port -c listen_addresses=127.0.0.1${LISTEN:+,$LISTEN} -c unix_socket_directories='$socket' -c max_connections=400 -c fsync=on" \
         9>&- >/dev/null || {
         tail -n 5 "$DIR/log" >&2
         die "PostgreSQL did not start on port $port"
@@ -57,6 +59,7 @@ stop() {
     exit 2
 }
 DIR=$(realpath -m "$2")
+LISTEN=${GRANARY_SERVERS_LISTEN:-}
 PROGRAMS=$("$ROOT/scripts/tools.sh" path postgres)
 OWNER=postgres
 id "$OWNER" >/dev/null 2>&1 || OWNER=nobody

@@ -1,12 +1,13 @@
 """`make replicas`: every service apart with two replicas, of which one after the other is killed while users go on.
 
-    python3 scripts/replicas.py [--sessions N] [--replicas N] [--seed N] [--calm] [--keep]
+    python3 scripts/replicas.py [--sessions N] [--replicas N] [--seed N] [--pauses] [--calm] [--keep]
 """
 
 import argparse
 import concurrent.futures
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -21,25 +22,37 @@ from smoke import outside
 
 
 class Killer(threading.Thread):
-    """Kills replicas, one service after the other, and starts them again, until it is told to end."""
+    """Kills replicas, one service after the other, and starts them again, until it is told to end. Now and then one is stopped in the middle
+    instead, as a machine that hangs, and goes on half a minute later."""
 
-    def __init__(self, fleet, chance):
+    def __init__(self, fleet, chance, pauses):
         super().__init__(daemon=True)
-        self.fleet, self.chance = fleet, chance
+        self.fleet, self.chance, self.pauses = fleet, chance, pauses
         self.over = threading.Event()
-        self.kills, self.failure = dict.fromkeys(ROLES, 0), None
+        self.kills, self.paused, self.failure = dict.fromkeys(ROLES, 0), 0, None
 
     def run(self):
         try:
             while not self.over.wait(self.chance.uniform(0.5, 2.0)):
                 role = min(ROLES, key=lambda role: (self.kills[role], self.chance.random()))
                 replica = self.chance.choice(self.fleet.of(role))
+                if self.pauses and sum(self.kills.values()) % 5 == 4:
+                    self.pause(replica)
                 replica.kill()
                 self.kills[role] += 1
                 self.over.wait(self.chance.uniform(0.0, 1.0))
                 replica.start()
         except Exception as failure:  # told to the main thread, which ends the run
             self.failure = failure
+
+
+    def pause(self, replica):
+        self.paused += 1
+        replica.process.send_signal(signal.SIGSTOP)
+        self.over.wait(30)
+        replica.process.send_signal(signal.SIGCONT)
+        # What it does now it does too late.
+        self.over.wait(3)
 
 
 def one_user(fleet, session, number):
@@ -67,7 +80,7 @@ def run(arguments, work):
         main_job.apply(fleet.cli())
         (work / "sent").mkdir()
         sent = [chaos.make_session(work / "sent", number, chance) for number in range(arguments.sessions)]
-        killer = Killer(fleet, chaos.seeded(arguments.seed + 7))
+        killer = Killer(fleet, chaos.seeded(arguments.seed + 7), arguments.pauses)
         begin = time.monotonic()
         if not arguments.calm:
             killer.start()
@@ -83,7 +96,7 @@ def run(arguments, work):
     finally:
         fleet.stop()
     kills = ", ".join(f"{role} {count}" for role, count in killer.kills.items())
-    return (f"{len(sent)} sessions and {len(jobs)} jobs in {seconds:.0f} s; {sum(killer.kills.values())} kills ({kills}); "
+    return (f"{len(sent)} sessions and {len(jobs)} jobs in {seconds:.0f} s; {sum(killer.kills.values())} kills ({kills}), {killer.paused} hung; "
             f"0 failed operations, {rows} rows and {files} files as sent")
 
 
@@ -91,6 +104,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--sessions", type=int, default=20)
     arguments.add_argument("--replicas", type=int, default=2)
+    arguments.add_argument("--pauses", action="store_true", help="also stop some for half a minute before they are killed")
     arguments.add_argument("--calm", action="store_true", help="kill nobody")
     arguments.add_argument("--seed", type=int, default=random.randrange(2**31))
     arguments.add_argument("--keep", action="store_true", help="keep logs and data of a failure")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every service apart, with two replicas each, behind Envoy: users go on while one replica after the other is killed.
 #
-#   scripts/replicas.sh [--sessions N] [--replicas N] [--seed N] [--calm] [--keep]
+#   scripts/replicas.sh [--sessions N] [--replicas N] [--seed N] [--pauses] [--calm] [--keep]
 #
 # The last line is `replicas: ok` and its figures.
 set -euo pipefail
@@ -10,7 +10,7 @@ cd "$ROOT"
 
 if [[ -z ${GRANARY_TEST_SERVERS:-} ]]; then
     scripts/tools.sh envoy
-    cargo build --offline --package granary
+    cargo build --locked --package granary
     python3 examples/make.py >/dev/null
     GRANARY_TEST_SERVERS=started exec scripts/with-servers.sh "$0" "$@"
 fi

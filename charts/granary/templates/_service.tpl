@@ -55,8 +55,8 @@ spec:
       serviceAccountName: {{ $name }}
       # Only role job speaks with the cluster.
       automountServiceAccountToken: {{ eq .component "job" }}
-      # Time to be out of sight (drain_delay), and 25 s for what runs.
-      terminationGracePeriodSeconds: 45
+      # Time to be out of sight (drain_delay), 25 s for what runs, and 15 s to store what calls came to.
+      terminationGracePeriodSeconds: 60
       containers:
         - name: granary
           {{- include "granary.container.image" $root | nindent 10 }}

@@ -31,9 +31,9 @@ pub(crate) async fn run(report: &mut Report) -> anyhow::Result<()> {
         }
         let again = micros(begun.elapsed(), TOKENS * AGAIN);
         let name = kind.name();
-        let what = format!("a token ({name}), the first time");
+        let what = format!("token ({name}), first time");
         report.line(&what, format!("{first:>10.1} us"));
-        let what = format!("a token ({name}), seen before");
+        let what = format!("token ({name}), seen before");
         report.figure(&what, again, "us", 20.0, "at most");
     }
     tasks.drain(Duration::from_secs(1)).await;

@@ -181,6 +181,13 @@ impl Client {
             );
         match broke {
             true => unreachable(&self.config, &status),
+            false if status.code() == Code::Unimplemented => Error::Internal {
+                context: format!(
+                    "calling {}: it does not know this call, and is older than this command or no Granary server",
+                    self.config.shown()
+                ),
+                cause: None,
+            },
             false => told(&self.config, from_status(status)),
         }
     }
@@ -243,7 +250,11 @@ async fn project_of(config: &Config, key: &Secret) -> Result<ProjectName> {
     let channel = connect(config).await?;
     let store = Store::of(&config.shown(), key);
     let project = key::source(key.clone(), store, &channel).project().await;
-    project.map_err(|error| told(config, error))
+    project.map_err(|error| match error {
+        // The connection may have broken at the first word.
+        Error::Unavailable { .. } => reach::of_other_kind(config).unwrap_or(error),
+        error => told(config, error),
+    })
 }
 
 fn token(config: &Config, channel: &Channel) -> Result<TokenSource> {
@@ -294,7 +305,8 @@ fn tls(config: &Config) -> Result<ClientTlsConfig> {
     Ok(tls.ca_certificate(Certificate::from_pem(pem)))
 }
 
-async fn connect(config: &Config) -> Result<Channel> {
+/// A channel on which nobody is named.
+pub(crate) async fn connect(config: &Config) -> Result<Channel> {
     let connected = endpoint(config)?.connect().await;
     connected.map_err(|error| unreachable(config, &error))
 }
@@ -303,7 +315,6 @@ async fn connect(config: &Config) -> Result<Channel> {
 fn told(config: &Config, error: Error) -> Error {
     match error {
         Error::Unauthenticated { .. } => config.refused(),
-        Error::Unavailable { .. } => reach::of_other_kind(config).unwrap_or(error),
         other => other,
     }
 }

@@ -212,7 +212,8 @@ mod tests {
             api_key(&p(), "k1").unwrap().to_string(),
             "projects/p/apiKeys/k1"
         );
-        let error = api_key(&p(), "granary_hunter2").unwrap_err().to_string();
+        assert!(check_no_secret("k1").is_ok());
+        let error = check_no_secret("granary_hunter2").unwrap_err().to_string();
         assert!(
             error.contains("say its id") && !error.contains("hunter2"),
             "{error}"

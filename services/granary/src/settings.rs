@@ -40,12 +40,12 @@ pub(crate) struct File {
     pub(crate) ingress: ingress::Table,
     pub(crate) kubernetes: Option<granary_kubernetes::Table>,
     pub(crate) ca_file: Option<PathBuf>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_or_more")]
     pub(crate) roles: Vec<String>,
     pub(crate) internal_listen: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_or_more")]
     pub(crate) metadata_endpoint: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_or_more")]
     pub(crate) storage_endpoint: Vec<String>,
     pub(crate) drain_delay: Option<Span>,
 }
@@ -83,6 +83,23 @@ impl File {
             .extract()
             .map_err(|error| wrong(without_values(error)))
     }
+}
+
+/// A text, or several in brackets.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        More(Vec<String>),
+    }
+    let wrong = |_| serde::de::Error::custom("expected text in quotes, or several in brackets");
+    Texts::deserialize(value)
+        .map(|texts| match texts {
+            Texts::One(text) => vec![text],
+            Texts::More(texts) => texts,
+        })
+        .map_err(wrong)
 }
 
 /// Takes a secret from a flag or from the environment.

@@ -242,11 +242,11 @@ async fn who_could_never_come_is_not_made_a_member() {
     world
         .run(&invite)
         .await
-        .failed(1, "member.email: nobody could take this invitation");
+        .failed(1, "--email: nobody could take this invitation");
     let foreign = ["--subject", "bob", "--issuer", "https://id.example"];
     world.run(&[&add[..], &foreign].concat()).await.failed(
         1,
-        "member.issuer: expected an issuer whose tokens this server trusts (granary:",
+        "--issuer: expected an issuer whose tokens this server trusts (granary:",
     );
 }
 

@@ -62,6 +62,12 @@ async fn a_certificate_that_is_not_taken_says_why_and_what_to_do() {
             1,
             "its certificate is for localhost, and not for 127.0.0.1: call it by a name",
         );
+    list(&format!("https://localhost:{port}"), &trusting)
+        .await
+        .failed(
+            1,
+            "it does not know this call, and is older than this command or no Granary server",
+        );
     let (port, _ended) = server("ended.crt", "server.key").await;
     list(&format!("https://localhost:{port}"), &trusting)
         .await

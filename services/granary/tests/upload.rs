@@ -96,7 +96,7 @@ async fn unusual_names_survive() {
         "Case",
         "case",
         ".hidden",
-        "%2e%2e",
+        "100%25",
         "-rf",
         "back\\slash",
         "q\"uote",

@@ -77,6 +77,14 @@ const CALLS: Limits = Limits {
     parallel: 1,
 };
 
+/// Brings the schema up to date, and serves nothing.
+pub async fn migrate(database: &DatabaseUrl) -> Result<()> {
+    Db::open::<migration::Migrator>(database, "job")
+        .await?
+        .close()
+        .await
+}
+
 impl Options {
     /// Opens the database and starts what runs in the background.
     ///

@@ -35,6 +35,7 @@ use granary_runtime::{
     db::{DatabaseUrl, Db},
     task::Tasks,
 };
+use sea_orm::DbBackend;
 use tonic::service::RoutesBuilder;
 
 /// What the service is made of.
@@ -56,6 +57,17 @@ pub struct Options {
     pub audit_kept: Duration,
 }
 
+/// Brings the schema up to date, and serves nothing.
+pub async fn migrate(database: &DatabaseUrl) -> Result<()> {
+    Db::open::<migration::Migrator>(database, "metadata")
+        .await?
+        .close()
+        .await
+}
+
+/// Longer than any snapshot takes to be made.
+const LONGEST_DRAFT: Duration = Duration::from_secs(3600);
+
 impl Options {
     /// Opens the database, makes the project `default` if it is missing, and starts what runs in the background.
     pub async fn build(self, tasks: &Tasks) -> Result<Metadata> {
@@ -73,8 +85,15 @@ impl Options {
         project::ensure_default(&context).await?;
         // Read before any new one is begun here.
         let drafts = store::frozen::Content::drafts(context.db.reader()).await?;
-        let sweeping = context.clone();
+        let (sweeping, stop) = (context.clone(), tasks.stopping());
         tasks.spawn("drafts of snapshots", async move {
+            // Other processes may be at theirs.
+            if sweeping.db.backend() == DbBackend::Postgres {
+                tokio::select! {
+                    () = tokio::time::sleep(LONGEST_DRAFT) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
             snapshot::sweep(&sweeping, &drafts).await;
         });
         Ok(Metadata {

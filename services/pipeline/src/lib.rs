@@ -76,6 +76,14 @@ pub struct Pipeline {
     runs: RunHandler,
 }
 
+/// Brings the schema up to date, and serves nothing.
+pub async fn migrate(database: &DatabaseUrl) -> Result<()> {
+    Db::open::<migration::Migrator>(database, "pipeline")
+        .await?
+        .close()
+        .await
+}
+
 impl Options {
     /// Opens the database and starts the engine, which works until `tasks` stop.
     ///

@@ -63,6 +63,11 @@ pub async fn bind(address: SocketAddr, what: &str, flag: &str) -> Result<TcpList
     })
 }
 
+/// How old a connection gets, so that those who came when there were fewer replicas come to the newer ones too; and how long after it calls on the
+/// connection may last. Streams that last longer begin anew elsewhere.
+const OLD: Duration = Duration::from_secs(30 * 60);
+const OLDEST: Duration = Duration::from_secs(10 * 60);
+
 /// Serves until `stop` is cancelled, then lets calls in progress end.
 pub async fn run(
     listener: TcpListener,
@@ -89,6 +94,8 @@ pub async fn run(
         .max_concurrent_streams(1024)
         .http2_max_header_list_size(16 * 1024)
         .timeout(Duration::from_secs(120))
+        .max_connection_age(OLD)
+        .max_connection_age_grace(OLDEST)
         .layer(layers)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())

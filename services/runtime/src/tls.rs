@@ -209,8 +209,8 @@ fn provider() -> Arc<CryptoProvider> {
         .unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()))
 }
 
-/// Whether whoever listens there speaks TLS: it answers the beginning of a handshake with a record of TLS. Blocks for some seconds at most;
-/// meant for finding out why something else did not work.
+/// Whether whoever listens there speaks TLS: it answers the beginning of a handshake with a record of TLS. Blocks, for some seconds if
+/// nobody answers: meant for finding out why something else did not work.
 pub fn is_spoken_at(host: &str, port: u16) -> bool {
     asked(host, port).is_ok_and(|spoken| spoken)
 }
@@ -219,11 +219,15 @@ fn asked(host: &str, port: u16) -> io::Result<bool> {
     const ALERT: u8 = 21;
     const HANDSHAKE: u8 = 22;
     let hello = hello().map_err(io::Error::other)?;
-    let address = (host, port)
-        .to_socket_addrs()?
-        .next()
-        .ok_or(io::ErrorKind::NotFound)?;
-    let mut connection = TcpStream::connect_timeout(&address, PROBE)?;
+    let mut connection = Err(io::ErrorKind::NotFound.into());
+    // `localhost` may be two, and only one of them answers.
+    for address in (host, port).to_socket_addrs()?.take(2) {
+        connection = TcpStream::connect_timeout(&address, PROBE);
+        if connection.is_ok() {
+            break;
+        }
+    }
+    let mut connection = connection?;
     connection.set_read_timeout(Some(PROBE))?;
     connection.set_write_timeout(Some(PROBE))?;
     connection.write_all(&hello)?;
@@ -301,6 +305,7 @@ mod tests {
     }
 
     /// Somebody who answers the first bytes of one connection with these.
+    #[allow(clippy::disallowed_methods, reason = "the other end of a test")]
     fn answering(with: &'static [u8]) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -57,6 +57,14 @@ impl std::fmt::Debug for Options {
     }
 }
 
+/// Brings the schema up to date, and serves nothing.
+pub async fn migrate(database: &DatabaseUrl) -> Result<()> {
+    Db::open::<Migrator>(database, "storage")
+        .await?
+        .close()
+        .await
+}
+
 impl Options {
     /// Opens the database, makes the buckets, and starts the tasks of the service. A store that cannot be reached yet is tried again in the
     /// background; until then calls answer UNAVAILABLE.

@@ -1,9 +1,13 @@
 //! `granary ingress`: the configuration of Envoy in front of the server.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use granary_core::{Error, Result, units::Span};
-use granary_runtime::auth::Issuer;
+use granary_runtime::{auth::Issuer, outbound::Outbound};
+use url::Url;
 
 use crate::{
     failure::{Failure, Outcome},
@@ -12,6 +16,7 @@ use crate::{
     paths,
     serve::{self, oidc},
     settings::File,
+    signals,
 };
 
 /// What tokens of the bundled issuer are for.
@@ -20,6 +25,22 @@ const AUDIENCE: &str = "granary";
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Ingress {
     Config(Box<Config>),
+    Drain(Drain),
+}
+
+/// Waits for SIGTERM, then has Envoy say that it is not well and take no new connections
+///
+/// For a container beside Envoy's: calls in progress go on until they end, and clients go elsewhere.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drain {
+    /// Where Envoy's administration listens
+    #[arg(
+        long,
+        env = "GRANARY_INGRESS_ADMIN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9901"
+    )]
+    admin: std::net::SocketAddr,
 }
 
 /// Writes what Envoy is started with into a folder: `envoy --config-path DIR/envoy.yaml`
@@ -51,8 +72,29 @@ pub(crate) struct Config {
 
 impl Ingress {
     pub(crate) async fn run(self, file: File, out: &Out) -> Outcome {
-        let Self::Config(config) = self;
-        config.run(file, out).await
+        match self {
+            Self::Config(config) => config.run(file, out).await,
+            Self::Drain(drain) => drain.run(out).await,
+        }
+    }
+}
+
+impl Drain {
+    async fn run(self, out: &Out) -> Outcome {
+        let stop = signals::stop()?;
+        let envoy = Outbound::new(Duration::from_secs(5), None, false)?;
+        stop.cancelled().await;
+        for path in ["healthcheck/fail", "drain_listeners?graceful"] {
+            let url = format!("http://{}/{path}", self.admin);
+            let url = Url::parse(&url).map_err(|error| Error::internal("calling Envoy", error))?;
+            let answer = envoy.post_form(&url, &[]).await?;
+            if answer.status != 200 {
+                let what = format!("Envoy answered {} to {path}", answer.status);
+                return Err(Error::precondition(self.admin, what).into());
+            }
+        }
+        out.note("Envoy takes no new connections");
+        Ok(())
     }
 }
 

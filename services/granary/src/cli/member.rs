@@ -1,6 +1,6 @@
 //! `granary member`: who may do what in the project.
 
-use granary_core::Error;
+use granary_core::{Error, Violation};
 use granary_proto::identity::v1::{
     CreateMemberRequest, DeleteMemberRequest, GetPrincipalRequest, ListMembersRequest,
     Member as Message, ProjectRole, UpdateMemberRequest,
@@ -152,9 +152,23 @@ async fn add(context: &Context, who: Who, role: RoleFlag) -> Outcome {
         }),
         request_id: request_id(),
     };
-    context
-        .out
-        .item(&call!(client.members().create_member(request))?, details)
+    let added = call!(client.members().create_member(request)).map_err(by_flag)?;
+    context.out.item(&added, details)
+}
+
+/// What is wrong with the member, by the flags that say who it is.
+fn by_flag(error: Error) -> Error {
+    let Error::Invalid(violations) = error else {
+        return error;
+    };
+    let flag = |violation: Violation| match violation.field.strip_prefix("member.") {
+        Some(field) => Violation {
+            field: format!("--{field}"),
+            ..violation
+        },
+        None => violation,
+    };
+    Error::Invalid(violations.into_iter().map(flag).collect())
 }
 
 async fn members(

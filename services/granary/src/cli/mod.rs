@@ -1,5 +1,6 @@
 //! The command: `granary NOUN VERB`, one file a noun.
 
+mod admin;
 mod api_key;
 mod app;
 mod asset;
@@ -167,6 +168,9 @@ enum Command {
     /// Envoy in front of the server
     #[command(subcommand)]
     Ingress(ingress::Ingress),
+    /// What whoever runs the platform does
+    #[command(subcommand)]
+    Admin(admin::Admin),
     /// What happens
     #[command(subcommand)]
     Events(events::Events),
@@ -296,10 +300,14 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
     log(telemetry::Format::Text)?;
     let command = match command {
         Command::Ingress(ingress) => return ingress.run(file, out).await,
+        Command::Admin(admin::Admin::Migrate(migrate)) => return migrate.run(file, out).await,
         Command::Attempt(attempt) => return attempt.run().await,
         other => other,
     };
     let config = cli.connection.settle(file).map_err(Failure::usage)?;
+    if let Command::Admin(admin::Admin::Health(health)) = command {
+        return health.run(&config, out).await;
+    }
     let config = match command.patience() {
         None => config,
         Some(patience) => in_project_of_key(config, &Retry::within(patience, out)).await?,
@@ -328,9 +336,11 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
         Command::Login(login) => login.run(&context).await,
         Command::Logout(logout) => logout.run(&context).await,
         Command::Events(events) => events.run(&context).await,
-        Command::Serve(_) | Command::Ingress(_) | Command::Completion(_) | Command::Attempt(_) => {
-            Ok(())
-        }
+        Command::Serve(_)
+        | Command::Ingress(_)
+        | Command::Completion(_)
+        | Command::Admin(_)
+        | Command::Attempt(_) => Ok(()),
     }
 }
 
@@ -345,7 +355,7 @@ impl Command {
     /// How long to try to find out in which project it works; nothing for those that work in none.
     fn patience(&self) -> Option<Duration> {
         match self {
-            Self::Login(_) | Self::Logout(_) => None,
+            Self::Login(_) | Self::Logout(_) | Self::Admin(_) => None,
             Self::Watch(watch) if watch.waits() => Some(Duration::MAX),
             _ => Some(Duration::ZERO),
         }

@@ -160,10 +160,17 @@ impl Table {
     }
 
     fn over(self, file: Self) -> Self {
+        // The two say the same in two ways: one of them in a flag takes the place of both in the file.
+        let filled = |text: &String| !text.is_empty();
+        let (one, each) = (self.upstream.filter(filled), self.upstreams);
+        let (upstream, upstreams) = match one.is_some() || each.iter().any(filled) {
+            true => (one, each),
+            false => (file.upstream, file.upstreams),
+        };
         Self {
             listen: self.listen.or(file.listen),
-            upstream: self.upstream.or(file.upstream),
-            upstreams: either(self.upstreams, file.upstreams),
+            upstream,
+            upstreams,
             admin: self.admin.or(file.admin),
             certificate: self.certificate.or(file.certificate),
             key: self.key.or(file.key),

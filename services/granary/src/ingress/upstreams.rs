@@ -18,6 +18,10 @@ impl Upstreams {
     /// Of one URL, or of `SERVICE=URL` for every service, which may come several times.
     pub(super) fn read(together: Option<String>, apart: &[String]) -> Result<Self> {
         let apart: Vec<_> = apart.iter().filter(|text| !text.is_empty()).collect();
+        if together.is_some() && !apart.is_empty() {
+            let what = "say where the one server is (upstream), or where each service is (upstreams), not both";
+            return Err(Error::invalid("upstream", what));
+        }
         if apart.is_empty() {
             return Ok(Self([(TOGETHER, vec![upstream(together)?])].into()));
         }
@@ -131,6 +135,8 @@ mod tests {
             said("metadata=http://m:1,job=http://j:1,storage=http://s:1")
                 .contains("where pipeline is")
         );
+        let both = Upstreams::read(Some("http://g:1".into()), &["job=http://j:1".into()]);
+        assert!(both.unwrap_err().to_string().contains("not both"));
         for wrong in ["metadata", "http://m:1", "meta=http://m:1", "job=m:1"] {
             assert!(said(wrong).contains("expected SERVICE=URL"), "{wrong}");
         }

@@ -1,31 +1,17 @@
 //! The settings of `granary serve`: flags before environment before file before defaults.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf};
 
-use granary_core::{
-    Error, Result,
-    name::quote,
-    units::{Span, parse_duration},
-};
+use granary_core::{Result, units::Span};
 use granary_kubernetes::Table;
-use granary_runtime::{
-    auth::{CLOCK_SKEW, oidc::OidcIssuer},
-    secret::Secret,
-    telemetry::Format,
-};
-use url::Url;
+use granary_runtime::secret::Secret;
 
 use super::{
-    oidc,
-    service::{self, Apart, Service},
+    oidc, service,
+    settings::{Settings, check_apart, check_reach},
+    values::{address, audit_kept, clock_skew, format, public_endpoint, with_keys},
 };
 use crate::settings::{File, secret};
-
-/// With more, a token that ended would count for too long.
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
-const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How long entries of the audit log are kept unless something else is said.
-const AUDIT_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Flags of `granary serve`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -92,108 +78,6 @@ pub(crate) struct Args {
     services: service::ApartFlags,
 }
 
-/// What `granary serve` goes by, complete and checked as far as it can be without touching anything.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where everything is kept that has no other place.
-    pub data_dir: PathBuf,
-    /// Where gRPC calls are answered.
-    pub listen: SocketAddr,
-    /// Where the embedded object store answers.
-    pub s3_listen: SocketAddr,
-    /// What presigned URLs of the embedded object store begin with; its address if not given.
-    pub s3_public_endpoint: Option<Url>,
-    /// The database; SQLite in the data directory if not given.
-    pub database_url: Option<Secret>,
-    /// The object store; the embedded one if not given.
-    pub object_store: Option<ObjectStoreSettings>,
-    /// How many jobs run here at a time.
-    pub job_slots: usize,
-    /// How it is logged.
-    pub log_format: Format,
-    /// The issuers of tokens outside; if there are none, the bundled one speaks for everybody.
-    pub oidc: Vec<OidcIssuer>,
-    /// The key of the bundled issuer; in the data directory if not given.
-    pub signing_key_file: Option<PathBuf>,
-    /// How far clocks may differ.
-    pub clock_skew: Duration,
-    /// How long entries of the audit log are kept.
-    pub audit_kept: Duration,
-    /// How many proxies in front say where a call came from.
-    pub trusted_hops: usize,
-    /// Where the other services are, if they are not all in this process.
-    pub apart: Option<Apart>,
-    /// How long calls are still taken once the process is to end.
-    pub drain_delay: Duration,
-    /// How jobs run in a cluster, if they do.
-    pub kubernetes: Option<granary_kubernetes::Settings>,
-}
-
-/// An outside object store.
-#[derive(Debug, Clone)]
-pub struct ObjectStoreSettings {
-    /// `s3://BUCKET-PREFIX?endpoint=...`.
-    pub url: String,
-    /// The access key.
-    pub access_key: String,
-    /// The secret key.
-    pub secret_key: Secret,
-}
-
-impl Settings {
-    /// The defaults, in a data directory.
-    pub fn in_folder(data_dir: PathBuf) -> Self {
-        Self {
-            data_dir,
-            listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
-            s3_listen: SocketAddr::from(([127, 0, 0, 1], 7071)),
-            s3_public_endpoint: None,
-            database_url: None,
-            object_store: None,
-            job_slots: std::thread::available_parallelism().map_or(1, usize::from),
-            log_format: Format::Text,
-            oidc: Vec::new(),
-            signing_key_file: None,
-            clock_skew: CLOCK_SKEW,
-            audit_kept: AUDIT_KEPT,
-            trusted_hops: 0,
-            apart: None,
-            drain_delay: Duration::ZERO,
-            kubernetes: None,
-        }
-    }
-
-    /// Whether this process is a service.
-    pub fn has(&self, service: Service) -> bool {
-        let apart = self.apart.as_ref();
-        apart.is_none_or(|apart| apart.roles.contains(&service))
-    }
-
-    /// Whether something is to be kept in the data directory: if not, nothing is written to disk at all.
-    pub(super) fn needs_folder(&self) -> bool {
-        self.database_url.is_none()
-            || self.object_store.is_none()
-            || self.signing_key_file.is_none()
-            || self.oidc.is_empty()
-            || (self.has(Service::Job) && self.job_slots > 0)
-    }
-
-    /// What to know before others call: who reaches the services and not the store cannot send or fetch a file.
-    pub(crate) fn out_of_reach(&self) -> Option<String> {
-        let reached = !self.listen.ip().is_loopback();
-        let store = self.object_store.is_some()
-            || self.s3_public_endpoint.is_some()
-            || !self.s3_listen.ip().is_loopback();
-        (reached && !store).then(|| {
-            format!(
-                "calls are answered on {}, but the object store only on {}: others cannot send or fetch files until --s3-listen and \
-                 --s3-public-endpoint say where they reach it",
-                self.listen, self.s3_listen
-            )
-        })
-    }
-}
-
 impl Args {
     /// Puts flags, environment, file and defaults together.
     pub(crate) fn settle(self, mut file: File) -> Result<Settings> {
@@ -245,171 +129,10 @@ impl Args {
     }
 }
 
-// Presigned URLs hold the address that clients are to call, and no client can call a wildcard.
-fn check_reach(settings: &Settings) -> Result<()> {
-    let (s3_listen, public) = (settings.s3_listen, &settings.s3_public_endpoint);
-    match (&settings.object_store, public) {
-        (Some(_), Some(_)) => Err(Error::invalid(
-            "s3_public_endpoint",
-            "is of the embedded store: with --object-store, write it there as public_endpoint=URL",
-        )),
-        (None, None) if s3_listen.ip().is_unspecified() => Err(Error::invalid(
-            "s3_listen",
-            format!(
-                "{s3_listen} is no address that others can call: say how they reach this machine with --s3-public-endpoint, such as \
-                 http://lab.example:{}",
-                s3_listen.port()
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
-// What services in several processes have in common cannot be in one of them.
-fn check_apart(settings: &Settings) -> Result<()> {
-    if settings.apart.is_none() {
-        return Ok(());
-    }
-    let wrong = |setting: &str, what: &str| {
-        Err(Error::invalid(
-            setting,
-            format!("with --roles, services are apart, and {what}"),
-        ))
-    };
-    if settings.object_store.is_none() {
-        return wrong(
-            "object_store",
-            "the embedded store is of one process: give one outside with --object-store",
-        );
-    }
-    if settings.signing_key_file.is_none() {
-        return wrong(
-            "signing_key_file",
-            "all of them sign and check with the same key: give it with --signing-key-file",
-        );
-    }
-    let database = settings.database_url.as_ref();
-    if !database.is_some_and(|url| url.reveal().starts_with("postgres")) {
-        return wrong(
-            "database_url",
-            "SQLite is of one process: give a PostgreSQL with --database-url",
-        );
-    }
-    if settings.has(Service::Job) && settings.job_slots > 0 {
-        return wrong(
-            "job_slots",
-            "a replica cannot tell its own jobs from another's: set --job-slots 0, and start workers with `granary worker run`",
-        );
-    }
-    if settings.oidc.is_empty() {
-        return wrong(
-            "oidc_issuer",
-            "the bundled issuer is for one process: say whose tokens count with --oidc-issuer",
-        );
-    }
-    Ok(())
-}
-
-fn public_endpoint(text: &str) -> Result<Url> {
-    let fits = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.fragment().is_none()
-    };
-    Url::parse(text).ok().filter(fits).ok_or_else(|| {
-        Error::invalid(
-            "s3_public_endpoint",
-            format!(
-                "expected a URL without a path such as http://lab.example:7071, got {}",
-                quote(text)
-            ),
-        )
-    })
-}
-
-pub(super) fn address(
-    setting: &str,
-    text: Option<String>,
-    default: SocketAddr,
-) -> Result<SocketAddr> {
-    let Some(text) = text else {
-        return Ok(default);
-    };
-    text.parse().map_err(|_| {
-        Error::invalid(
-            setting,
-            format!(
-                "expected an address such as {default}, got {}",
-                quote(&text)
-            ),
-        )
-    })
-}
-
-fn format(text: Option<&str>) -> Result<Format> {
-    match text {
-        None | Some("text") => Ok(Format::Text),
-        Some("json") => Ok(Format::Json),
-        Some(other) => Err(Error::invalid(
-            "log_format",
-            format!("expected text or json, got {}", quote(other)),
-        )),
-    }
-}
-
-fn audit_kept(flag: Option<Span>, file: Option<&str>) -> Result<Duration> {
-    let wrong = |why: String| Error::invalid("audit_kept", why);
-    let kept = match (flag, file) {
-        (Some(Span(kept)), _) => kept,
-        (None, Some(text)) => parse_duration(text).map_err(|error| wrong(error.to_string()))?,
-        (None, None) => AUDIT_KEPT,
-    };
-    if kept < DAY {
-        return Err(wrong("expected at least 1d".into()));
-    }
-    Ok(kept)
-}
-
-/// How far clocks may differ.
-pub(crate) fn clock_skew(flag: Option<Span>, file: Option<&str>) -> Result<Duration> {
-    let wrong = |why: String| Error::invalid("clock_skew", why);
-    let skew = match (flag, file) {
-        (Some(Span(skew)), _) => skew,
-        (None, Some(text)) => parse_duration(text).map_err(|error| wrong(error.to_string()))?,
-        (None, None) => CLOCK_SKEW,
-    };
-    if skew > MAX_CLOCK_SKEW {
-        return Err(wrong(
-            "expected at most 5m: tokens that ended would count for too long".into(),
-        ));
-    }
-    Ok(skew)
-}
-
-fn with_keys(
-    url: String,
-    access_key: Option<String>,
-    secret_key: Option<Secret>,
-) -> Result<ObjectStoreSettings> {
-    match (access_key, secret_key) {
-        (Some(access_key), Some(secret_key)) => Ok(ObjectStoreSettings {
-            url,
-            access_key,
-            secret_key,
-        }),
-        _ => Err(Error::invalid(
-            "object_store",
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use granary_runtime::telemetry::Format;
+
     use super::*;
     use crate::settings::tests::file;
 

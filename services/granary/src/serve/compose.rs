@@ -10,7 +10,7 @@ use granary_proto::job::v1::Resources;
 use granary_runtime::{
     Link,
     auth::{AuthLayer, Directory, Issuer, Role, TokenSource, Verifier},
-    db::DatabaseUrl,
+    db::{DatabaseUrl, Db},
     ledger::{self, Ledger},
     link::Way,
     objects::{ObjectReader, ObjectsConfig},
@@ -63,6 +63,10 @@ struct Gate {
 impl Composition<'_> {
     /// The services of this process, the checks in front of them, and what records their calls.
     pub(super) async fn build(self) -> Result<Composed> {
+        // In a cluster all start at the same time.
+        if self.settings.apart.is_some() {
+            Db::wait_for(&self.database()?).await;
+        }
         let metadata = match self.has(Service::Metadata) {
             true => Some(self.metadata().await?),
             false => None,

@@ -7,7 +7,9 @@ mod health;
 pub(crate) mod oidc;
 mod platform;
 mod service;
+mod settings;
 mod store;
+mod values;
 
 use std::io::Write as _;
 
@@ -15,11 +17,12 @@ use granary_core::{Error, Result};
 
 use crate::signals;
 
-pub(crate) use args::{Args, clock_skew};
-pub use args::{ObjectStoreSettings, Settings};
+pub(crate) use args::Args;
 pub use data_dir::DataDir;
 pub use platform::Platform;
 pub use service::{Apart, Service};
+pub use settings::{ObjectStoreSettings, Settings};
+pub(crate) use values::clock_skew;
 
 /// Runs until SIGTERM or SIGINT, then lets what is in progress end.
 pub(crate) async fn run(settings: Settings) -> Result<()> {

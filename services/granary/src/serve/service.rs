@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use granary_core::{Error, Result, name::quote, units::Span};
 use url::Url;
 
-use super::args::address;
+use super::values::address;
 use crate::settings::File;
 
 /// Longer than whoever sends calls needs to learn that it should not.

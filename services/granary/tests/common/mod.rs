@@ -39,7 +39,7 @@ pub(crate) fn program() -> Command {
     // No settings of whoever runs the tests, and nothing kept for the next command.
     command
         .env("XDG_CONFIG_HOME", "/nonexistent")
-        .env("XDG_CACHE_HOME", "/nonexistent");
+        .env("XDG_CACHE_HOME", "/dev/null");
     command
 }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use granary_proto::{
     identity::v1::{
-        CreateMemberRequest, DeleteMemberRequest, GetMemberRequest, GetPrincipalRequest,
-        ListMembersRequest, Member, MemberState, ProjectRole, UpdateMemberRequest,
-        member_service_client::MemberServiceClient, token_service_client::TokenServiceClient,
+        CreateMemberRequest, DeleteMemberRequest, GetMemberRequest, ListMembersRequest, Member,
+        MemberState, ProjectRole, UpdateMemberRequest, member_service_client::MemberServiceClient,
     },
     metadata::v1::{
         CreateDatasetRequest, GetProjectRequest, ListProjectsRequest, WatchEventsRequest,
@@ -231,33 +230,6 @@ async fn a_repeated_request_adds_one_member() {
             blamed(world.members().create_member(other).await),
             "request_id"
         );
-    }
-}
-
-#[tokio::test]
-async fn whoever_asks_is_told_the_own_roles_by_project() {
-    for world in World::each().await {
-        let own = world.issuer.name();
-        for (project, role) in [("q", ProjectRole::Labeler), ("p", ProjectRole::Viewer)] {
-            world.project(project).await;
-            add(&world, &format!("projects/{project}"), own, "bob", role).await;
-        }
-        add(&world, P, ISSUER, "bob", ProjectRole::Owner).await;
-        let mut tokens = TokenServiceClient::new(world.link_as("bob"));
-        let mut roles = async |with_projects| {
-            let request = GetPrincipalRequest { with_projects };
-            let who = tokens.get_principal(request).await.unwrap().into_inner();
-            let roles = who.projects.into_iter();
-            roles
-                .map(|place| (place.project.clone(), place.role()))
-                .collect::<Vec<_>>()
-        };
-        let expected = [
-            ("projects/p".to_owned(), ProjectRole::Viewer),
-            ("projects/q".to_owned(), ProjectRole::Labeler),
-        ];
-        assert_eq!(roles(true).await, expected);
-        assert_eq!(roles(false).await, []);
     }
 }
 

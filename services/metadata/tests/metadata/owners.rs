@@ -86,7 +86,14 @@ async fn of_two_owners_who_leave_by_two_servers_one_stays() {
         let id = format!("p{round}");
         one.project(&id).await;
         let project = format!("projects/{id}");
-        let bob = add(&one, &project, "i", "bob", ProjectRole::Owner).await;
+        let bob = add(
+            &one,
+            &project,
+            "https://id.example",
+            "bob",
+            ProjectRole::Owner,
+        )
+        .await;
         let request = ListMembersRequest {
             parent: project,
             ..Default::default()

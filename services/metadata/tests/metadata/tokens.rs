@@ -1,13 +1,16 @@
 //! Tokens.
 
 use granary_proto::identity::v1::{
-    CreateTokenRequest, GetPrincipalRequest, Role as WireRole,
+    CreateTokenRequest, GetPrincipalRequest, ProjectRole, Role as WireRole,
     token_service_client::TokenServiceClient,
 };
 use granary_runtime::auth::Role;
 use tonic::Code;
 
-use crate::world::{World, blamed, refused};
+use crate::{
+    members::add,
+    world::{ISSUER, World, blamed, refused},
+};
 
 fn create(subject: &str, role: WireRole, seconds: i64) -> CreateTokenRequest {
     let lifetime = (seconds != 0).then_some(prost_types::Duration { seconds, nanos: 0 });
@@ -76,5 +79,32 @@ async fn tokens_are_issued_within_bounds() {
             Code::FailedPrecondition,
         );
         assert!(error.contains("this server issues no tokens"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_the_own_roles_by_project() {
+    for world in World::each().await {
+        let own = world.issuer.name();
+        for (project, role) in [("q", ProjectRole::Labeler), ("p", ProjectRole::Viewer)] {
+            world.project(project).await;
+            add(&world, &format!("projects/{project}"), own, "bob", role).await;
+        }
+        add(&world, "projects/p", ISSUER, "bob", ProjectRole::Owner).await;
+        let mut tokens = TokenServiceClient::new(world.link_as("bob"));
+        let mut roles = async |with_projects| {
+            let request = GetPrincipalRequest { with_projects };
+            let who = tokens.get_principal(request).await.unwrap().into_inner();
+            let roles = who.projects.into_iter();
+            roles
+                .map(|place| (place.project.clone(), place.role()))
+                .collect::<Vec<_>>()
+        };
+        let expected = [
+            ("projects/p".to_owned(), ProjectRole::Viewer),
+            ("projects/q".to_owned(), ProjectRole::Labeler),
+        ];
+        assert_eq!(roles(true).await, expected);
+        assert_eq!(roles(false).await, []);
     }
 }

@@ -3,6 +3,7 @@
 //! Every call carries a JSON web token. It is verified here, in each service, whatever stands in front; the verdict is kept for a while, so
 //! that a token in use costs one look-up.
 
+mod api_key;
 mod behalf;
 mod budget;
 pub mod directory;
@@ -23,6 +24,7 @@ mod watched;
 
 use std::sync::Arc;
 
+pub use api_key::ApiKey;
 pub(crate) use behalf::{ON_BEHALF_OF, header as behalf_header};
 pub use directory::Directory;
 pub use issuer::{Issuer, write_private};
@@ -30,7 +32,7 @@ pub use jwt::Reason;
 pub use layer::AuthLayer;
 pub use observe::{Ended, Known, Verdict};
 pub use roles::{Role, Rule, rule};
-pub use source::{ApiKey, Exchange, Fresh, TokenSource};
+pub use source::{Exchange, Fresh, TokenSource};
 pub(crate) use text::cut;
 pub use verifier::{CLOCK_SKEW, Verifier};
 

@@ -8,6 +8,9 @@ use sea_orm_migration::MigratorTrait;
 
 use super::db_err;
 
+/// How the names of migrations end that the version before can work with: they only add. What they make superfluous is removed a version later. So
+/// that, while a new version comes, or when it is taken back, the one before still starts.
+const EXPANDS: &str = "_expand";
 // Any number will do that nothing else locks.
 const LOCK: i64 = 0x67_7261_6e61_7279;
 
@@ -42,9 +45,12 @@ async fn apply<M: MigratorTrait>(connection: &DatabaseConnection, service: &str)
         connection.get_database_backend(),
         "SELECT version FROM seaql_migrations ORDER BY version",
     );
+    let (mut applied, mut newer) = (0, false);
     for row in connection.query_all_raw(statement).await.map_err(db_err)? {
         let version: String = row.try_get("", "version").map_err(db_err)?;
-        if !known.contains(&version) {
+        applied += usize::from(known.contains(&version));
+        newer |= !known.contains(&version);
+        if !known.contains(&version) && !version.ends_with(EXPANDS) {
             return Err(Error::precondition(
                 format!("the {service} database"),
                 format!(
@@ -53,5 +59,66 @@ async fn apply<M: MigratorTrait>(connection: &DatabaseConnection, service: &str)
             ));
         }
     }
+    // A newer version, whose migrations these were too, has left nothing to do.
+    if newer && applied == known.len() {
+        tracing::info!(service, "a newer version has added to the schema");
+        return Ok(());
+    }
     M::up(connection, None).await.map_err(db_err)
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm_migration::{
+        MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait,
+    };
+
+    use super::*;
+    use crate::db::{DatabaseUrl, Db};
+
+    struct Step(&'static str);
+
+    impl MigrationName for Step {
+        fn name(&self) -> &str {
+            self.0
+        }
+    }
+
+    #[async_trait]
+    impl MigrationTrait for Step {
+        async fn up(&self, _: &SchemaManager) -> Result<(), sea_orm::DbErr> {
+            Ok(())
+        }
+    }
+
+    macro_rules! version {
+        ($name:ident: $($step:literal),+) => {
+            struct $name;
+
+            impl MigratorTrait for $name {
+                fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+                    vec![$(Box::new(Step($step))),+]
+                }
+            }
+        };
+    }
+
+    version!(First: "m1_all");
+    version!(Second: "m1_all", "m2_column_expand");
+    version!(Third: "m1_all", "m2_column_expand", "m3_column_gone");
+
+    #[tokio::test]
+    async fn the_version_before_goes_on_with_a_schema_that_was_only_added_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::Sqlite(folder.path().to_owned());
+        Db::open::<First>(&url, "test").await.unwrap();
+        Db::open::<Second>(&url, "test").await.unwrap();
+        Db::open::<First>(&url, "test").await.unwrap();
+        Db::open::<Third>(&url, "test").await.unwrap();
+        for _ in 0..2 {
+            let error = Db::open::<Second>(&url, "test").await.unwrap_err();
+            assert!(error.to_string().contains("newer version"), "{error}");
+        }
+        Db::open::<Third>(&url, "test").await.unwrap();
+    }
 }

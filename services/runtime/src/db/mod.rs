@@ -27,7 +27,7 @@ pub use wake::{Heard, Wake};
 /// How many variables one statement may bind, below the limits of both databases (SQLite 32,766; PostgreSQL 65,535).
 pub const MAX_VARIABLES: usize = 30_000;
 
-/// How many connections one service of one process has to PostgreSQL at most, beside the one by which it hears of others.
+/// How many connections one service of one process has to PostgreSQL at most, the one by which it hears of others among them.
 const POOL: u32 = 10;
 /// A process that stops in the middle, or whose machine is gone, must not keep what it locked from all others.
 const SESSION: [(&str, &str); 6] = [
@@ -49,7 +49,7 @@ pub struct Db {
 impl Db {
     /// Opens the database of a service, creates it if it is missing, and brings its schema up to date.
     ///
-    /// Fails with [`Error::Precondition`] if a newer version of Granary wrote it.
+    /// Fails with [`Error::Precondition`] if a newer version of Granary did more to it than add.
     pub async fn open<M: MigratorTrait>(url: &DatabaseUrl, service: &str) -> Result<Self> {
         let db = match url {
             DatabaseUrl::Sqlite(folder) => open_sqlite(folder, service).await?,
@@ -57,6 +57,18 @@ impl Db {
         };
         migrate::run::<M>(&db.writer, service).await?;
         Ok(db)
+    }
+
+    /// Waits until a server answers; a file is there anyway.
+    pub async fn wait_for(url: &DatabaseUrl) {
+        let DatabaseUrl::Postgres(url) = url else {
+            return;
+        };
+        while let Err(error) = Database::connect(options(url.reveal(), 1)).await {
+            let error = db_err(error);
+            tracing::warn!(%error, "waiting for the database");
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
     }
 
     /// Which database it is.

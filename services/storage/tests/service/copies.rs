@@ -8,6 +8,8 @@ use granary_proto::{
 };
 use tonic::{Code, Status};
 
+const RUN: &str = "projects/default/pipelines/p/runs/r";
+
 async fn copy(
     world: &World,
     into: &SessionName,
@@ -18,7 +20,7 @@ async fn copy(
         .map(|(source, path)| CopyRequest {
             source: source.clone(),
             path: (*path).into(),
-            producer: "projects/default/pipelines/p/runs/r".into(),
+            producer: RUN.into(),
             ..Default::default()
         })
         .collect();
@@ -71,7 +73,7 @@ async fn copies_are_made_in_the_store_and_only_once() {
             assert_eq!(asset.state(), AssetState::Uploaded);
             assert_eq!(
                 (asset.sha256.as_str(), asset.producer.as_str()),
-                (crate::world::sha256(bytes).as_str(), "run")
+                (crate::world::sha256(bytes).as_str(), RUN)
             );
             assert!(
                 world

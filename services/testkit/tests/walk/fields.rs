@@ -161,7 +161,7 @@ fn names(method: &MethodDescriptor) -> Vec<Path> {
             if behaves(&field, OUTPUT_ONLY) || (creates && behaves(&field, IDENTIFIER)) {
                 continue;
             }
-            let path = [above.as_slice(), &[field.clone()]].concat();
+            let path = [above.as_slice(), std::slice::from_ref(&field)].concat();
             let kind = match field.kind() {
                 Kind::Message(entry) if field.is_map() => entry.map_entry_value_field().kind(),
                 kind => kind,

@@ -1,0 +1,98 @@
+//! `granary admin`: what whoever runs the platform does.
+
+use std::time::Duration;
+
+use granary_core::{Error, Result, units::Span};
+use granary_runtime::{db::DatabaseUrl, secret::Secret};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::{
+    client,
+    config::Config,
+    failure::{Failure, Outcome},
+    output::Out,
+    retry::Retry,
+    settings::{File, secret},
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Admin {
+    Migrate(Migrate),
+    Health(Health),
+}
+
+/// Brings the schemas of all services up to date; safe to repeat
+///
+/// Waits for the database. Whoever starts at the same time waits for whoever came first. A schema to which a newer version did more than add is left alone.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Migrate {
+    /// sqlite:DIR or postgres://USER:PASSWORD@HOST:PORT/DATABASE
+    #[arg(long, env = "GRANARY_DATABASE_URL", value_name = "URL", value_parser = secret, hide_env_values = true)]
+    database_url: Option<Secret>,
+    /// How long to wait for the database
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    wait: Span,
+}
+
+/// Asks a server whether it serves: exit code 0 if it does
+#[derive(Debug, clap::Args)]
+pub(crate) struct Health {
+    /// How long to wait until it does
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    wait: Span,
+}
+
+impl Migrate {
+    pub(crate) async fn run(self, file: File, out: &Out) -> Outcome {
+        let Some(url) = self.database_url.or(file.database_url) else {
+            let what =
+                "say which database: sqlite:DIR or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+            return Err(Failure::flag("--database-url", what));
+        };
+        let url = DatabaseUrl::parse(url.reveal()).map_err(Failure::usage)?;
+        let retry = Retry::within(self.wait.0, out);
+        retry.call(async || all(&url).await).await?;
+        out.note("the schemas of metadata, storage, pipeline and job are up to date");
+        Ok(())
+    }
+}
+
+async fn all(url: &DatabaseUrl) -> Result<()> {
+    granary_metadata::migrate(url).await?;
+    granary_storage::migrate(url).await?;
+    granary_pipeline::migrate(url).await?;
+    granary_job::migrate(url).await
+}
+
+impl Health {
+    pub(crate) async fn run(self, config: &Config, out: &Out) -> Outcome {
+        let retry = Retry::within(self.wait.0, out);
+        retry.call(async || ask(config).await).await?;
+        out.note(&format!("{} serves", config.shown()));
+        Ok(())
+    }
+}
+
+async fn ask(config: &Config) -> Result<()> {
+    let unwell = |reason: String| Error::Unavailable {
+        reason,
+        cause: None,
+    };
+    let call = async {
+        let channel = client::connect(config).await?;
+        let answer = HealthClient::new(channel)
+            .check(HealthCheckRequest::default())
+            .await
+            .map_err(|status| unwell(format!("{}: {}", config.shown(), status.message())))?;
+        match answer.into_inner().status() {
+            ServingStatus::Serving => Ok(()),
+            _ => Err(unwell(format!("{} does not serve now", config.shown()))),
+        }
+    };
+    let slow = |_| Err(unwell(format!("{} does not answer", config.shown())));
+    tokio::time::timeout(Duration::from_secs(10), call)
+        .await
+        .unwrap_or_else(slow)
+}
