@@ -1,6 +1,6 @@
 # What can be done here; each target is a script that says more.
 .DEFAULT_GOAL := help
-.PHONY: help build run ingress test test-ingress smoke replicas e2e bench check image fmt tools clean-data
+.PHONY: help build run ingress test test-ingress test-kubernetes smoke replicas e2e bench check image fmt tools clean-data
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: ## print the speed beside what the disk and others reach
 
 check: ## formatting, lints, protos, scripts, links, licences
 	@scripts/check.sh
+
+test-kubernetes: ## test jobs in the cluster of GRANARY_TEST_KUBECONFIG (see scripts/test-kubernetes.sh)
+	@scripts/test-kubernetes.sh
 
 image: ## build the container image as target/image/granary.tar, with neither a daemon nor a registry
 	@scripts/image.sh

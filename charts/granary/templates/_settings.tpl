@@ -32,7 +32,11 @@ s3://{{ .Values.minio.bucketPrefix }}?endpoint={{ $endpoint }}&public_endpoint={
 {{/* granary.toml, the same for all services and for the ingress. */}}
 {{- define "granary.settings" -}}
 {{- $name := include "granary.fullname" . -}}
+{{- $services := printf "http://%s-%%s.%s.svc:7070" $name .Release.Namespace -}}
 {{- $kubernetes := dict
+  "metadata_endpoint" (printf $services "metadata")
+  "storage_endpoint" (printf $services "storage")
+  "job_endpoint" (printf $services "job")
   "namespace" (include "granary.jobs.namespace" .)
   "image" (include "granary.image" .)
   "image_pull_policy" .Values.image.pullPolicy

@@ -97,7 +97,7 @@ async fn work(server: &Server, token: &str, name: &str) -> anyhow::Result<usize>
     let worker = Worker {
         name: name.clone(),
         resources: Some(machine),
-        heartbeat_time: None,
+        ..Worker::default()
     };
     client
         .register_worker(RegisterWorkerRequest {
@@ -110,7 +110,7 @@ async fn work(server: &Server, token: &str, name: &str) -> anyhow::Result<usize>
             name: name.clone(),
             max_jobs: BATCH,
             free: Some(machine),
-            wait: None,
+            ..AcquireJobsRequest::default()
         };
         let leases = client.acquire_jobs(request).await?.into_inner().leases;
         if leases.is_empty() {

@@ -5,7 +5,7 @@
 //!   v1:
 //!     train:
 //!       app: { cmd: [python3, train.py, "{params.level}"], env: [LAB] }
-//!       handler: { image_url: lab/train:1, files_down: { data_ids: data }, files_up: { output: output } }
+//!       handler: { image_url: lab/train:1, network: true, profile: gpu, files_down: { data_ids: data }, files_up: { output: output } }
 //!       resources: { memory: 512MiB, cpus: 1, gpus: 0, timeout: 10m }
 //!       parameters: { level: { type: number, default: 1, description: "..." } }
 //! ```

@@ -52,6 +52,14 @@ impl Failure {
         }
     }
 
+    /// A program that was run here failed, and has said so itself: its exit code is this command's.
+    pub(crate) fn of_program(code: u8) -> Self {
+        Self {
+            code,
+            ..Self::reported()
+        }
+    }
+
     /// Nobody reads the output any more, as with `| head`: no reason to complain.
     pub(crate) fn closed() -> Self {
         Self {

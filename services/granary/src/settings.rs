@@ -38,6 +38,7 @@ pub(crate) struct File {
     pub(crate) oidc: Vec<oidc::Table>,
     #[serde(default)]
     pub(crate) ingress: ingress::Table,
+    pub(crate) kubernetes: Option<granary_kubernetes::Table>,
     pub(crate) ca_file: Option<PathBuf>,
     #[serde(default, deserialize_with = "one_or_more")]
     pub(crate) roles: Vec<String>,

@@ -30,9 +30,10 @@ use granary_proto::{
 use granary_runtime::{
     Link,
     batch::{Batcher, Limits},
-    db::{DatabaseUrl, Db},
+    db::{DatabaseUrl, Db, lead},
     task::Tasks,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 
 use crate::{
@@ -67,6 +68,8 @@ pub(crate) struct Inner {
     finish: Batcher<finish::Call, Vec<Result<state::State>>>,
 }
 
+/// What is locked by whoever launches jobs. Any number will do that nothing else in this schema locks.
+const LAUNCHER: i64 = 0x6c61_756e_6368;
 /// A call brings up to 1,000 items of its own.
 const CALLS: Limits = Limits {
     batch: 16,
@@ -149,6 +152,11 @@ impl Jobs {
     /// Whether it can do its work.
     pub async fn check(&self) -> Result<()> {
         self.0.core.db.check().await
+    }
+
+    /// Does `work` in one of all processes on the same database, until `stop`: what launches jobs, of which there is one.
+    pub async fn lead<W: Future>(&self, stop: CancellationToken, work: impl Fn() -> W) {
+        lead(&self.0.core.db, LAUNCHER, stop, work).await;
     }
 
     /// Takes back the jobs whose lease has ended by its clock, tells what jobs used and learns what they may; happens by itself when real time

@@ -1,11 +1,19 @@
 //! Workers: who there is, whose they are, and when they were last heard of.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use granary_core::{Error, Result, clock, error::Violations, name::WorkerName, page};
+use granary_core::{
+    Error, Result, clock,
+    error::Violations,
+    name::{JobName, WorkerName},
+    page,
+};
 use granary_proto::{
     convert,
-    job::v1::{AcquireJobsRequest, ListWorkersResponse, Resources, Worker},
+    job::v1::{AcquireJobsRequest, HeldLease, ListWorkersResponse, Resources, Worker},
 };
 use granary_runtime::db;
 use parking_lot::Mutex;
@@ -22,6 +30,8 @@ use crate::{
 const SILENCE: i64 = 3600 * 1_000_000;
 /// Names are those of the whole platform: one subject takes at most so many.
 const MAX_WORKERS: i64 = 1000;
+/// A worker whose jobs outlive it holds at most so many.
+const MAX_HELD: usize = 10_000;
 /// Those who register wait for each other, so that no two take the last place.
 const REGISTRATIONS: i64 = 0x776f_726b_6572;
 
@@ -58,6 +68,7 @@ pub(crate) async fn register(
     let mut wrong = Violations::default();
     resources::check("worker.resources", &offered, &mut wrong);
     wrong.finish()?;
+    let kept = kept(&worker.held)?;
     let resources = resources::merge(Some(&offered), None);
     let row = store::Row {
         name: name.worker.clone(),
@@ -68,9 +79,25 @@ pub(crate) async fn register(
     let silent_since = row.heartbeat.saturating_sub(SILENCE);
     take_name(core, &name, &row, silent_since).await?;
     heartbeats.forget(silent_since);
-    expire::restarted(core, &row.name).await?;
+    expire::restarted(core, &row.name, &kept).await?;
     heartbeats.note(name.worker, row.heartbeat, subject);
     shown(row)
+}
+
+/// The leases that a worker says it still holds.
+fn kept(held: &[HeldLease]) -> Result<BTreeMap<JobName, i64>> {
+    if held.len() > MAX_HELD {
+        return Err(Error::invalid(
+            "worker.held",
+            format!("expected at most {MAX_HELD} leases, got {}", held.len()),
+        ));
+    }
+    let one = |(i, lease): (usize, &HeldLease)| {
+        let job = JobName::parse(&lease.job)
+            .map_err(|error| error.within(&format!("worker.held[{i}].job")))?;
+        Ok((job, lease.lease_number))
+    };
+    held.iter().enumerate().map(one).collect()
 }
 
 async fn take_name(
@@ -164,6 +191,7 @@ pub(crate) fn fit(
         cpus: free.cpus,
         gpus: i64::from(free.gpus),
         limit: i64::from(request.max_jobs),
+        with_image: request.with_image,
         project,
     })
 }
@@ -196,6 +224,7 @@ fn shown(row: store::Row) -> Result<Worker> {
         name: format!("workers/{}", row.name),
         resources: Some(resources),
         heartbeat_time: Some(convert::timestamp(clock::from_micros(row.heartbeat))),
+        held: Vec::new(),
     })
 }
 
@@ -209,6 +238,7 @@ mod tests {
             max_jobs: 1,
             free,
             wait: None,
+            with_image: false,
         };
         fit(&WorkerName::new("w").unwrap(), None, &request)
     }

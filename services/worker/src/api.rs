@@ -7,8 +7,8 @@ use granary_proto::{
     MAX_MESSAGE_BYTES, convert,
     job::v1::{
         AcquireJobsRequest, AcquireJobsResponse, BatchFinishJobsRequest, BatchReportJobsRequest,
-        JobFinish, JobFinishResult, JobReport, JobReportResult, RegisterWorkerRequest, Resources,
-        Worker, worker_service_client::WorkerServiceClient,
+        HeldLease, JobFinish, JobFinishResult, JobReport, JobReportResult, RegisterWorkerRequest,
+        Resources, Worker, worker_service_client::WorkerServiceClient,
     },
 };
 use granary_runtime::{Link, rpc::answer};
@@ -18,13 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The Job service, as this worker.
 #[derive(Clone, Debug)]
-pub(crate) struct Api {
+pub struct Api {
     link: Link,
     name: WorkerName,
 }
 
 impl Api {
-    pub(crate) fn new(link: Link, name: WorkerName) -> Self {
+    /// A worker's way to the service.
+    pub fn new(link: Link, name: WorkerName) -> Self {
         Self { link, name }
     }
 
@@ -34,12 +35,13 @@ impl Api {
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    /// Announces this worker; jobs of an earlier incarnation go back to the queue.
-    pub(crate) async fn register(&self, resources: Resources) -> Result<()> {
+    /// Announces this worker; jobs of an earlier incarnation go back to the queue, but those that are still held.
+    pub async fn register(&self, resources: Resources, held: Vec<HeldLease>) -> Result<()> {
         let worker = Worker {
             name: self.name.to_string(),
             resources: Some(resources),
             heartbeat_time: None,
+            held,
         };
         let request = within(
             RegisterWorkerRequest {
@@ -51,16 +53,38 @@ impl Api {
     }
 
     /// Asks for one job that fits into what is free; waits for it.
-    pub(crate) async fn acquire(
-        &self,
-        free: Resources,
-        wait: Duration,
-    ) -> Result<AcquireJobsResponse> {
-        let request = AcquireJobsRequest {
-            name: self.name.to_string(),
+    pub async fn acquire(&self, free: Resources, wait: Duration) -> Result<AcquireJobsResponse> {
+        self.ask(AcquireJobsRequest {
             max_jobs: 1,
             free: Some(free),
             wait: Some(convert::wire_duration(wait)),
+            ..AcquireJobsRequest::default()
+        })
+        .await
+    }
+
+    /// Asks for jobs with images; waits for one.
+    pub async fn acquire_images(
+        &self,
+        max_jobs: i32,
+        free: Resources,
+        wait: Duration,
+    ) -> Result<AcquireJobsResponse> {
+        self.ask(AcquireJobsRequest {
+            max_jobs,
+            free: Some(free),
+            wait: Some(convert::wire_duration(wait)),
+            with_image: true,
+            ..AcquireJobsRequest::default()
+        })
+        .await
+    }
+
+    async fn ask(&self, request: AcquireJobsRequest) -> Result<AcquireJobsResponse> {
+        let wait = convert::duration("wait", request.wait.unwrap_or_default())?;
+        let request = AcquireJobsRequest {
+            name: self.name.to_string(),
+            ..request
         };
         answer(
             self.client()
@@ -70,7 +94,7 @@ impl Api {
     }
 
     /// Reports what is held.
-    pub(crate) async fn report(&self, reports: Vec<JobReport>) -> Result<Vec<JobReportResult>> {
+    pub async fn report(&self, reports: Vec<JobReport>) -> Result<Vec<JobReportResult>> {
         let request = BatchReportJobsRequest {
             name: self.name.to_string(),
             reports,
@@ -84,7 +108,7 @@ impl Api {
     }
 
     /// Ends attempts.
-    pub(crate) async fn finish(&self, finishes: Vec<JobFinish>) -> Result<Vec<JobFinishResult>> {
+    pub async fn finish(&self, finishes: Vec<JobFinish>) -> Result<Vec<JobFinishResult>> {
         let request = BatchFinishJobsRequest {
             name: self.name.to_string(),
             finishes,

@@ -1,6 +1,6 @@
 //! One attempt at a job: inputs, program, outputs.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use granary_core::{
     Error, Result,
@@ -35,13 +35,18 @@ pub(crate) struct Tools {
     pub metadata: Link,
     pub downloader: Downloader,
     pub sender: Sender,
-    pub launcher: Box<dyn Launch>,
-    pub root: Root,
     pub max_output_bytes: u64,
 }
 
+/// Where attempts of this machine run.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub launcher: Box<dyn Launch>,
+    pub root: Root,
+}
+
 /// How an attempt ended.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub failure: FailureClass,
     pub message: String,
@@ -86,17 +91,15 @@ impl Outcome {
 }
 
 /// Makes an attempt; what to tell the service, or nothing if the job belongs to somebody else by now.
-pub(crate) async fn run(tools: &Tools, held: &Arc<Held>, lease: Lease) -> Option<JobFinish> {
-    let job = lease.job.unwrap_or_default();
-    let attempt = Attempt {
-        tools,
-        held,
-        entrypoint: lease.entrypoint.unwrap_or_default(),
-        number: lease.attempt,
-        job,
-    };
+pub(crate) async fn run(
+    tools: &Tools,
+    host: &Host,
+    held: &Arc<Held>,
+    lease: Lease,
+) -> Option<JobFinish> {
+    let attempt = Attempt::new(tools, held, lease);
     let outcome = match JobName::parse(&attempt.job.name) {
-        Ok(name) => attempt.run(&name).await,
+        Ok(name) => attempt.run(host, &name).await,
         Err(error) => Outcome::infrastructure("the lease is not understood", &error),
     };
     // What the program said last should be there when the job is seen to have ended.
@@ -126,9 +129,21 @@ pub(crate) struct Attempt<'a> {
     pub number: i32,
 }
 
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(tools: &'a Tools, held: &'a Arc<Held>, lease: Lease) -> Self {
+        Self {
+            tools,
+            held,
+            job: lease.job.unwrap_or_default(),
+            entrypoint: lease.entrypoint.unwrap_or_default(),
+            number: lease.attempt,
+        }
+    }
+}
+
 impl Attempt<'_> {
-    async fn run(&self, name: &JobName) -> Outcome {
-        let working = match self.tools.root.attempt(name, self.number) {
+    async fn run(&self, host: &Host, name: &JobName) -> Outcome {
+        let working = match host.root.attempt(name, self.number) {
             Ok(working) => working,
             Err(error) => {
                 return Outcome::failed(
@@ -142,7 +157,7 @@ impl Attempt<'_> {
             () = self.held.stop.cancelled() => Err(self.stopped()),
         };
         let outcome = match prepared {
-            Ok(()) => self.run_program(name, &working).await,
+            Ok(()) => self.run_program(host, name, &working).await,
             Err(outcome) => outcome,
         };
         // Large folders take a while to remove.
@@ -154,7 +169,8 @@ impl Attempt<'_> {
         Outcome::stopped(self.held.why().unwrap_or(Why::Worker))
     }
 
-    async fn prepare(&self, name: &JobName, working: &Working) -> Result<(), Outcome> {
+    /// Brings the inputs to where the program finds them.
+    pub(crate) async fn prepare(&self, name: &JobName, working: &Working) -> Result<(), Outcome> {
         let files = working.files();
         let places = inputs::resolve(&self.tools.metadata, &self.job, &self.entrypoint)
             .await
@@ -207,10 +223,11 @@ impl Attempt<'_> {
         fetched.map_err(|error| Outcome::infrastructure("cannot fetch the inputs", &error))
     }
 
-    async fn run_program(&self, name: &JobName, working: &Working) -> Outcome {
+    /// What it runs, in a folder.
+    pub(crate) fn program(&self, folder: PathBuf) -> Program {
         let resources = self.job.resources.unwrap_or_default();
-        let program = Program {
-            folder: working.path().to_owned(),
+        Program {
+            folder,
             arguments: environment::arguments(&self.entrypoint, &self.job),
             environment: environment::variables(&self.entrypoint, &self.job, self.number),
             memory_bytes: u64::try_from(resources.memory_bytes).unwrap_or_default(),
@@ -218,14 +235,16 @@ impl Attempt<'_> {
                 .timeout
                 .and_then(|timeout| timeout.try_into().ok())
                 .unwrap_or(Duration::from_secs(3600)),
-        };
+        }
+    }
+
+    async fn run_program(&self, host: &Host, name: &JobName, working: &Working) -> Outcome {
+        let program = self.program(working.path().to_owned());
         self.held.progress(JobState::Running);
         let (sender, receiver) = mpsc::channel(PIECES);
         let log = working.log();
         let (exit, kept) = tokio::join!(
-            self.tools
-                .launcher
-                .run(&program, sender, self.held.stop.clone()),
+            host.launcher.run(&program, sender, self.held.stop.clone()),
             output::take(&log, self.held, receiver, None)
         );
         if let Err(error) = kept {
@@ -240,7 +259,8 @@ impl Attempt<'_> {
         self.collect(name, working, outcome).await
     }
 
-    fn judge(&self, program: &Program, exit: Exit) -> Outcome {
+    /// What the end of its program makes of the attempt.
+    pub(crate) fn judge(&self, program: &Program, exit: Exit) -> Outcome {
         let (peak, limit) = (exit.peak_memory_bytes, program.memory_bytes);
         let outcome = match exit.ending {
             Ending::Exited(0) => Outcome::default(),

@@ -14,7 +14,7 @@ const MAX_PENDING: usize = 1024 * 1024;
 
 /// Why an attempt is stopped from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub enum Why {
     /// Somebody cancelled the job.
     Cancelled,
     /// The job belongs to somebody else now.
@@ -25,8 +25,10 @@ pub(crate) enum Why {
 
 /// One attempt.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub struct Held {
+    /// Its job.
     pub job: String,
+    /// The lease's number.
     pub lease: i64,
     /// Cancelled when the attempt is to be stopped.
     pub stop: CancellationToken,
@@ -47,20 +49,25 @@ struct Inner {
 
 /// All attempts.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
+pub struct Board {
     held: Mutex<BTreeMap<String, Arc<Held>>>,
     activity: Arc<Notify>,
 }
 
 impl Board {
     /// Begins to hold an attempt.
-    pub(crate) fn hold(&self, job: &str, lease: i64) -> Arc<Held> {
+    pub fn hold(&self, job: &str, lease: i64) -> Arc<Held> {
+        self.hold_in(job, lease, JobState::Preparing)
+    }
+
+    /// The same in a state; without one, reports only renew the lease, and somebody else says how far it is.
+    pub fn hold_in(&self, job: &str, lease: i64, state: JobState) -> Arc<Held> {
         let held = Arc::new(Held {
             job: job.to_owned(),
             lease,
             stop: CancellationToken::new(),
             inner: Mutex::new(Inner {
-                state: JobState::Preparing,
+                state,
                 why: None,
                 offset: 0,
                 pending: Vec::new(),
@@ -74,7 +81,7 @@ impl Board {
     }
 
     /// Ends holding it.
-    pub(crate) fn release(&self, held: &Held) {
+    pub fn release(&self, held: &Held) {
         let mut all = self.held.lock();
         // The same job may have come back in between, with another lease.
         if all
@@ -86,25 +93,25 @@ impl Board {
     }
 
     /// All of them, in an order that does not change.
-    pub(crate) fn all(&self) -> Vec<Arc<Held>> {
+    pub fn all(&self) -> Vec<Arc<Held>> {
         self.held.lock().values().cloned().collect()
     }
 
     /// Waits until there is something new to report.
-    pub(crate) async fn activity(&self) {
+    pub async fn activity(&self) {
         self.activity.notified().await;
     }
 }
 
 impl Held {
     /// Says how far the attempt is.
-    pub(crate) fn progress(&self, state: JobState) {
+    pub fn progress(&self, state: JobState) {
         self.inner.lock().state = state;
         self.activity.notify_one();
     }
 
     /// Adds output; waits while too much of it waits.
-    pub(crate) async fn write(&self, data: &[u8]) {
+    pub async fn write(&self, data: &[u8]) {
         let mut rest = data;
         while !rest.is_empty() && !self.is_lost() {
             let taken = self.taken.notified();
@@ -130,7 +137,7 @@ impl Held {
     }
 
     /// Waits until all output is taken, or until it no longer matters.
-    pub(crate) async fn flushed(&self) {
+    pub async fn flushed(&self) {
         loop {
             let taken = self.taken.notified();
             if self.inner.lock().pending.is_empty() || self.is_lost() {
@@ -141,7 +148,7 @@ impl Held {
     }
 
     /// Why it is stopped, if it is.
-    pub(crate) fn why(&self) -> Option<Why> {
+    pub fn why(&self) -> Option<Why> {
         self.inner.lock().why
     }
 
@@ -150,7 +157,7 @@ impl Held {
     }
 
     /// Stops it; the first reason counts, but for a lost lease, which goes before all others.
-    pub(crate) fn stop(&self, why: Why) {
+    pub fn stop(&self, why: Why) {
         {
             let mut inner = self.inner.lock();
             if inner.why.is_none() || why == Why::Lost {
@@ -162,7 +169,7 @@ impl Held {
     }
 
     /// What there is to report now, with at most `room` bytes of output.
-    pub(crate) fn report(&self, room: usize) -> JobReport {
+    pub fn report(&self, room: usize) -> JobReport {
         let inner = self.inner.lock();
         let log_data = inner
             .pending
@@ -179,7 +186,7 @@ impl Held {
     }
 
     /// Drops the output that a report brought.
-    pub(crate) fn taken(&self, report: &JobReport) {
+    pub fn taken(&self, report: &JobReport) {
         let mut inner = self.inner.lock();
         let length = report.log_data.len().min(inner.pending.len());
         inner.pending.drain(..length);
@@ -193,7 +200,7 @@ impl Held {
     }
 
     /// Whether so much waits that it should go at once.
-    pub(crate) fn is_pressing(&self) -> bool {
+    pub fn is_pressing(&self) -> bool {
         self.inner.lock().pending.len() >= MAX_PIECE
     }
 }

@@ -1,6 +1,9 @@
 //! What an attempt sends back once its program has ended.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use granary_core::{Result, name::JobName, units};
 use granary_proto::job::v1::FailureClass;
@@ -102,6 +105,9 @@ impl Attempt<'_> {
             text.push_str(&format!("[not collected: {} more]\n", notes.len() - NOTED));
         }
         self.held.write(text.as_bytes()).await;
+        if !is_file(&working.log()).await {
+            return;
+        }
         let mut file = tokio::fs::OpenOptions::new()
             .append(true)
             .open(working.log())
@@ -115,10 +121,7 @@ impl Attempt<'_> {
 
     /// Adds what the program wrote to standard output and error to its logs.
     async fn add_output(&self, working: &Working, logs: &mut BTreeMap<String, PathBuf>) {
-        if tokio::fs::try_exists(working.log())
-            .await
-            .unwrap_or_default()
-        {
+        if is_file(&working.log()).await {
             // A program's own file of that name goes before.
             let free = ["stdout.log", "stdout.granary.log"]
                 .into_iter()
@@ -152,6 +155,13 @@ impl Attempt<'_> {
         })?;
         Ok(session.map(|session| (kind.key().to_owned(), session.to_string())))
     }
+}
+
+/// Whether it is there, and no link: in a pod, the program itself can put something else in its place.
+async fn is_file(path: &Path) -> bool {
+    tokio::fs::symlink_metadata(path)
+        .await
+        .is_ok_and(|found| found.is_file())
 }
 
 /// A file may be much longer than the disk that it lies on, and all of it would be read and sent.

@@ -56,37 +56,59 @@ impl Root {
         let path = self
             .path
             .join(format!("{}.{}-{attempt}", job.project, job.job));
-        let working = Working(path);
-        fs::create_dir(&working.0)?;
-        fs::create_dir(working.files())?;
-        fs::create_dir(working.0.join("tmp"))?;
+        let working = Working {
+            files: path.join("files"),
+            log: path.join("stdout.log"),
+            path,
+            passing: true,
+        };
+        fs::create_dir(&working.path)?;
+        fs::create_dir(&working.files)?;
+        fs::create_dir(working.path.join("tmp"))?;
         Ok(working)
     }
 }
 
-/// The folder of an attempt; removed when dropped.
+/// The folder of an attempt; removed when dropped, unless it goes with its pod.
 #[derive(Debug)]
-pub(crate) struct Working(PathBuf);
+pub(crate) struct Working {
+    path: PathBuf,
+    files: PathBuf,
+    log: PathBuf,
+    passing: bool,
+}
 
 impl Working {
+    /// The folders of an attempt that has a pod to itself.
+    pub(crate) fn of_pod(files: &Path, log: &Path) -> Self {
+        Self {
+            path: "/".into(),
+            files: files.to_owned(),
+            log: log.to_owned(),
+            passing: false,
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// What `/files` is to the program.
     pub(crate) fn files(&self) -> PathBuf {
-        self.0.join("files")
+        self.files.clone()
     }
 
     /// Where the program's output is kept.
     pub(crate) fn log(&self) -> PathBuf {
-        self.0.join("stdout.log")
+        self.log.clone()
     }
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
-        remove(&self.0);
+        if self.passing {
+            remove(&self.path);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The worker: pulls jobs, fetches their inputs, runs them, sends back what they made, and says meanwhile that it is alive.
 
-mod api;
+pub mod api;
 mod attempt;
-mod board;
+pub mod board;
 mod collect;
 mod environment;
 mod folder;
@@ -10,8 +10,9 @@ mod inputs;
 pub mod launch;
 mod output;
 mod outputs;
-mod refusal;
-mod report;
+pub mod pod;
+pub mod refusal;
+pub mod report;
 mod slots;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::Api,
-    attempt::Tools,
+    attempt::{Host, Tools},
     board::{Board, Why},
     folder::Root,
     launch::ProcessLauncher,
@@ -88,9 +89,11 @@ impl Options {
             downloader: Downloader::new(storage.clone(), DownloadOptions::default()),
             sender: Sender::new(metadata.clone(), storage),
             metadata,
+            max_output_bytes: self.max_output_bytes,
+        };
+        let host = Host {
             launcher: Box::new(ProcessLauncher::new(search_path(), GRACE)?),
             root,
-            max_output_bytes: self.max_output_bytes,
         };
         let (finishes, queue) = mpsc::channel(64);
         let worker = Arc::new(Worker {
@@ -101,6 +104,7 @@ impl Options {
             slots: Slots::new(self.slots, self.resources),
             resources: self.resources,
             tools,
+            host,
         });
         worker.work(finishes, queue, stop).await.map_err(explained)
     }
@@ -127,6 +131,7 @@ struct Worker {
     slots: Slots,
     resources: Resources,
     tools: Tools,
+    host: Host,
 }
 
 impl Worker {
@@ -217,7 +222,7 @@ impl Worker {
     /// Asks for jobs once there is room for one; waits for them a while.
     async fn ask(&self, registered: bool) -> Result<AcquireJobsResponse> {
         if !registered {
-            self.api.register(self.resources).await?;
+            self.api.register(self.resources, Vec::new()).await?;
         }
         let (free, busy) = self.slots.free().await;
         let wait = if busy { BUSY_WAIT } else { IDLE_WAIT };
@@ -275,7 +280,7 @@ impl Worker {
             // It came too late to be stopped with the others.
             held.stop(Why::Worker);
         }
-        if let Some(finish) = attempt::run(&self.tools, &held, lease).await {
+        if let Some(finish) = attempt::run(&self.tools, &self.host, &held, lease).await {
             let (sender, done) = oneshot::channel();
             // The lease is kept until the service knows.
             if finishes.send((finish, sender)).await.is_ok() {

@@ -5,11 +5,11 @@ use tokio::sync::SetOnce;
 
 /// Whether, and how, the service has refused this worker.
 #[derive(Debug, Default)]
-pub(crate) struct Refusal(SetOnce<Error>);
+pub struct Refusal(SetOnce<Error>);
 
 impl Refusal {
     /// Notes an error if it is a refusal; whether it is.
-    pub(crate) fn note(&self, error: &Error) -> bool {
+    pub fn note(&self, error: &Error) -> bool {
         let refused = is_refusal(error);
         if refused {
             // The first one is enough.
@@ -19,18 +19,18 @@ impl Refusal {
     }
 
     /// Waits for one.
-    pub(crate) async fn came(&self) -> Error {
+    pub async fn came(&self) -> Error {
         self.0.wait().await.clone()
     }
 }
 
 /// Whether every other call would fail the same way.
-pub(crate) fn is_refusal(error: &Error) -> bool {
+pub fn is_refusal(error: &Error) -> bool {
     matches!(error, Error::Unauthenticated { .. } | Error::Denied { .. })
 }
 
 /// Says who was refused.
-pub(crate) fn explained(error: Error) -> Error {
+pub fn explained(error: Error) -> Error {
     let worker = |reason| format!("the job service refuses this worker: {reason}");
     match error {
         Error::Unauthenticated { reason } => Error::Unauthenticated {

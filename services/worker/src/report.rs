@@ -30,7 +30,7 @@ const FIRST_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often to report.
 #[derive(Debug)]
-pub(crate) struct Interval(AtomicU64);
+pub struct Interval(AtomicU64);
 
 impl Default for Interval {
     fn default() -> Self {
@@ -42,7 +42,7 @@ impl Default for Interval {
 
 impl Interval {
     /// Takes over what the service wants, within reason.
-    pub(crate) fn set(&self, interval: Duration) {
+    pub fn set(&self, interval: Duration) {
         let millis = u64::try_from(interval.as_millis())
             .unwrap_or(u64::MAX)
             .clamp(50, 10_000);
@@ -55,7 +55,7 @@ impl Interval {
 }
 
 /// Reports what is held, until `stop`, or until the service refuses this worker.
-pub(crate) async fn report(
+pub async fn report(
     api: &Api,
     board: &Board,
     interval: &Interval,
@@ -117,10 +117,10 @@ fn answered(attempt: &Held, result: &JobReportResult) {
 }
 
 /// An attempt's end, and whom to tell once the service has it.
-pub(crate) type Finish = (JobFinish, oneshot::Sender<()>);
+pub type Finish = (JobFinish, oneshot::Sender<()>);
 
 /// Sends ends until nobody has any more. A service that is away is waited for, but not beyond `give_up`.
-pub(crate) async fn finish(
+pub async fn finish(
     api: &Api,
     mut queue: mpsc::Receiver<Finish>,
     refusal: &Refusal,
@@ -171,7 +171,7 @@ async fn deliver(api: &Api, mut finishes: Vec<JobFinish>, refusal: &Refusal) {
 }
 
 /// Whether it is worth trying again: anything but a request that will never be taken.
-pub(crate) fn retriable(error: &Error) -> bool {
+pub fn retriable(error: &Error) -> bool {
     !is_refusal(error)
         && !matches!(
             error,

@@ -202,6 +202,8 @@ fn details(entrypoint: &Entrypoint) -> Table {
         .field("Command", app.cmd.join(" "))
         .field("Environment", app.env.join(", "))
         .field("Image", &handler.image_url)
+        .field("Network", if handler.network { "yes" } else { "" })
+        .field("Profile", &handler.profile)
         .field("Memory", human::size(resources.memory_bytes))
         .field("Processors", resources.cpus.to_string())
         .field("Timeout", timeout(entrypoint))

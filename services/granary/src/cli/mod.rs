@@ -4,6 +4,7 @@ mod admin;
 mod api_key;
 mod app;
 mod asset;
+mod attempt;
 mod audit;
 mod completion;
 mod context;
@@ -52,7 +53,7 @@ use crate::{
 use context::Context;
 
 /// Commands that call no server, and the flags of those who do: refused there, and not in their help.
-const NO_CALLERS: [&str; 3] = ["serve", "completion", "ingress"];
+const NO_CALLERS: [&str; 4] = ["serve", "completion", "ingress", "attempt"];
 const OF_CALLERS: [&str; 7] = [
     "endpoint",
     "project",
@@ -68,7 +69,7 @@ Flags win over environment variables, and those over the file of --config. The f
 `endpoint = \"http://lab:7070\"`, with any of: endpoint, project, token, api_key_file, ca_file and the table login for commands that call \
 a server; listen, s3_listen, s3_public_endpoint, database_url, object_store, job_slots, log_format, signing_key_file, clock_skew, audit_kept, trusted_hops and \
 tables oidc for \
-`granary serve`; the table ingress for `granary ingress`; data_dir and log for both.";
+`granary serve`; the table kubernetes for it to run jobs in a cluster; the table ingress for `granary ingress`; data_dir and log for both.";
 
 /// Granary keeps recordings and images safe, checks and prepares what is new, answers queries, and runs jobs on it.
 ///
@@ -174,6 +175,9 @@ enum Command {
     #[command(subcommand)]
     Events(events::Events),
     Completion(completion::Completion),
+    /// The containers of a job's pod in a cluster
+    #[command(subcommand, hide = true)]
+    Attempt(attempt::Attempt),
 }
 
 /// Runs the command that the process was started with.
@@ -294,12 +298,12 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
         return Ok(serve::run(settings).await?);
     }
     log(telemetry::Format::Text)?;
-    if let Command::Ingress(ingress) = command {
-        return ingress.run(file, out).await;
-    }
-    if let Command::Admin(admin::Admin::Migrate(migrate)) = command {
-        return migrate.run(file, out).await;
-    }
+    let command = match command {
+        Command::Ingress(ingress) => return ingress.run(file, out).await,
+        Command::Admin(admin::Admin::Migrate(migrate)) => return migrate.run(file, out).await,
+        Command::Attempt(attempt) => return attempt.run().await,
+        other => other,
+    };
     let config = cli.connection.settle(file).map_err(Failure::usage)?;
     if let Command::Admin(admin::Admin::Health(health)) = command {
         return health.run(&config, out).await;
@@ -332,9 +336,11 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
         Command::Login(login) => login.run(&context).await,
         Command::Logout(logout) => logout.run(&context).await,
         Command::Events(events) => events.run(&context).await,
-        Command::Serve(_) | Command::Ingress(_) | Command::Completion(_) | Command::Admin(_) => {
-            Ok(())
-        }
+        Command::Serve(_)
+        | Command::Ingress(_)
+        | Command::Completion(_)
+        | Command::Admin(_)
+        | Command::Attempt(_) => Ok(()),
     }
 }
 
@@ -357,9 +363,10 @@ impl Command {
 
     fn usual(&self) -> Usual {
         match self {
-            Self::Serve(_) | Self::Watch(_) | Self::Worker(worker::Worker::Run(_)) => {
-                Usual::Lasting
-            }
+            Self::Serve(_)
+            | Self::Watch(_)
+            | Self::Worker(worker::Worker::Run(_))
+            | Self::Attempt(attempt::Attempt::Prepare | attempt::Attempt::Attend) => Usual::Lasting,
             _ => Usual::Brief,
         }
     }

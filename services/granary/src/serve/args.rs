@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use granary_core::{Result, units::Span};
+use granary_kubernetes::Table;
 use granary_runtime::secret::Secret;
 
 use super::{
@@ -119,6 +120,7 @@ impl Args {
                 .unwrap_or(defaults.trusted_hops),
             apart,
             drain_delay,
+            kubernetes: file.kubernetes.map(Table::settle).transpose()?,
             ..defaults
         };
         check_reach(&settings)?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use granary_core::{Error, Result, clock::SystemClock};
+use granary_core::{Error, Result, clock::SystemClock, name::WorkerName};
 use granary_job::Jobs;
 use granary_metadata::Metadata;
 use granary_pipeline::Pipeline;
@@ -24,6 +24,8 @@ use tonic::service::{Routes, RoutesBuilder};
 
 use super::{DataDir, Settings, health, service::Service};
 
+/// Who launches jobs in a cluster, and whom their pods speak as.
+const LAUNCHER: &str = "worker:kubernetes";
 const LEASE: Duration = Duration::from_secs(30);
 const WRITE_EXPIRY: Duration = Duration::from_secs(600);
 const READ_EXPIRY: Duration = Duration::from_secs(3600);
@@ -88,6 +90,7 @@ impl Composition<'_> {
                 let built = self.jobs(&to_metadata, &to_storage).await?;
                 let to_jobs = self.served(Some(&gate), |routes| built.mount(routes));
                 self.start_worker(&to_jobs, &to_metadata, &to_storage)?;
+                self.start_launcher(&built, &to_jobs)?;
                 jobs = Some(built);
             }
             if self.has(Service::Pipeline) {
@@ -249,6 +252,36 @@ impl Composition<'_> {
             if let Err(error) = options.run(jobs, metadata, storage, stop).await {
                 tracing::error!(%error, "the worker stopped");
             }
+        });
+        Ok(())
+    }
+}
+
+impl Composition<'_> {
+    /// Jobs in a cluster, launched by one of all processes of this role.
+    fn start_launcher(&self, jobs: &Jobs, way: &Way) -> Result<()> {
+        let Some(settings) = self.settings.kubernetes.clone() else {
+            return Ok(());
+        };
+        let issuer = self.issuer.clone();
+        let tokens = move |lifetime| {
+            let issued = issuer.issue(LAUNCHER, Role::Worker, lifetime);
+            issued.map(|(token, _)| token)
+        };
+        let options = granary_kubernetes::Options {
+            settings,
+            worker: WorkerName::new("kubernetes")?,
+            tokens: Arc::new(tokens),
+            job: self.link(way, LAUNCHER, Role::Worker),
+        };
+        let (jobs, stop) = (jobs.clone(), self.tasks.stopping());
+        self.tasks.spawn("launcher", async move {
+            let launch = || async {
+                if let Err(error) = options.clone().run(stop.clone()).await {
+                    tracing::error!(%error, "jobs are not launched in the cluster: will try again");
+                }
+            };
+            jobs.lead(stop.clone(), launch).await;
         });
         Ok(())
     }

@@ -48,6 +48,8 @@ pub struct Settings {
     pub apart: Option<Apart>,
     /// How long calls are still taken once the process is to end.
     pub drain_delay: Duration,
+    /// How jobs run in a cluster, if they do.
+    pub kubernetes: Option<granary_kubernetes::Settings>,
 }
 
 /// An outside object store.
@@ -80,6 +82,7 @@ impl Settings {
             trusted_hops: 0,
             apart: None,
             drain_delay: Duration::ZERO,
+            kubernetes: None,
         }
     }
 

@@ -12,7 +12,7 @@ use granary_core::{
 use granary_proto::job::v1::{AppSpec, Entrypoint, HandlerSpec};
 use prost::Message as _;
 
-use crate::{near, params, resources};
+use crate::{job::request::profile, near, params, resources};
 
 const MAX_ENTRYPOINTS: usize = 1000;
 /// So that a thousand leases fit into a few messages.
@@ -70,6 +70,7 @@ fn one(field: &str, entrypoint: &Entrypoint, wrong: &mut Violations) {
     }
     if let Some(handler) = &entrypoint.handler {
         folders(field, handler, wrong);
+        profile(&format!("{field}.handler.profile"), &handler.profile, wrong);
     }
     if let Some(resources) = &entrypoint.resources {
         resources::check(&format!("{field}.resources"), resources, wrong);

@@ -20,6 +20,7 @@ fn entrypoint() -> Entrypoint {
                 ("output".into(), "out".into()),
                 ("log".into(), "logs/run".into()),
             ]),
+            ..HandlerSpec::default()
         }),
         resources: None,
         parameters: BTreeMap::from([(

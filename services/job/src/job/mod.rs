@@ -1,7 +1,7 @@
 //! Jobs: submitting, reading, cancelling.
 
 mod pin;
-mod request;
+pub(crate) mod request;
 mod show;
 
 use std::collections::BTreeSet;
@@ -58,7 +58,11 @@ pub(crate) async fn create(inner: &Inner, author: &str, request: CreateJobReques
     let now = core.now();
     job.author = author.to_owned();
     job.create_time = Some(convert::timestamp(clock::from_micros(now)));
-    let new = row_of(&name, request_id.clone(), &definition.digest, &job, now);
+    let handler = definition.entrypoint.handler.as_ref();
+    let new = New {
+        image: handler.is_some_and(|handler| !handler.image_url.is_empty()),
+        ..row_of(&name, request_id.clone(), &definition.digest, &job, now)
+    };
     let created = inner.create.call(new).await?;
     if created {
         job.name = name.to_string();
@@ -80,6 +84,7 @@ fn row_of(name: &JobName, request: Option<String>, definition: &str, job: &Job, 
         memory: resources.memory_bytes,
         cpus: resources.cpus,
         gpus: i64::from(resources.gpus),
+        image: false,
         created: now,
     }
 }

@@ -22,8 +22,10 @@ pub(crate) fn check(job: Job, entrypoint: &Entrypoint) -> Result<Job> {
     if let Some(resources) = &job.resources {
         resources::check("resources", resources, &mut wrong);
     }
+    profile("profile", &job.profile, &mut wrong);
     wrong.finish()?;
     Ok(Job {
+        profile: job.profile,
         entrypoint: entrypoint.name.clone(),
         inputs: job.inputs,
         parameters,
@@ -35,6 +37,24 @@ pub(crate) fn check(job: Job, entrypoint: &Entrypoint) -> Result<Job> {
         )),
         ..Job::default()
     })
+}
+
+/// Notes a name of a profile that no settings can have; empty is fine.
+pub(crate) fn profile(field: &str, name: &str, wrong: &mut Violations) {
+    let legal = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= 63
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !name.is_empty() && !legal {
+        wrong.add(
+            field,
+            format!(
+                "expected 1 to 63 of a-z, 0-9 and `-`, starting with a letter, got {}",
+                quote(name)
+            ),
+        );
+    }
 }
 
 fn inputs(inputs: &[Input], entrypoint: &Entrypoint, wrong: &mut Violations) {

@@ -35,6 +35,7 @@ const TABLES: &[&str] = &[
         memory BIGINT NOT NULL,
         cpus DOUBLE PRECISION NOT NULL,
         gpus BIGINT NOT NULL,
+        image BIGINT NOT NULL,
         state BIGINT NOT NULL,
         cancel BIGINT NOT NULL DEFAULT 0,
         lease BIGINT NOT NULL DEFAULT 0,
@@ -56,7 +57,7 @@ const TABLES: &[&str] = &[
     "CREATE INDEX jobs_list ON jobs (project, seq)",
     "CREATE INDEX jobs_list_state ON jobs (project, state, seq)",
     // The queue holds only what is queued, in the order in which it goes, with what decides whether it fits.
-    "CREATE INDEX jobs_queue ON jobs (priority DESC, seq, memory, cpus, gpus, ready) WHERE state = 1",
+    "CREATE INDEX jobs_queue ON jobs (priority DESC, seq, memory, cpus, gpus, image, ready) WHERE state = 1",
     "CREATE INDEX jobs_queue_of_project ON jobs (project, priority DESC, seq) WHERE state = 1",
     "CREATE INDEX jobs_delayed ON jobs (ready) WHERE state = 1 AND ready > 0",
     "CREATE INDEX jobs_expires ON jobs (expires) WHERE expires IS NOT NULL",

@@ -1,8 +1,8 @@
 //! Leases that end: the jobs of workers that were not heard of in time, or that have started anew.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use granary_core::Result;
+use granary_core::{Result, name::JobName};
 use granary_runtime::db;
 use sea_orm::DatabaseTransaction;
 
@@ -45,13 +45,25 @@ pub(crate) async fn tick(core: &Core) -> Result<()> {
     Ok(())
 }
 
-/// Takes back what the earlier incarnation of a worker held.
-pub(crate) async fn restarted(core: &Core, worker: &str) -> Result<()> {
+/// Takes back what the earlier incarnation of a worker held, but for the leases that it keeps.
+pub(crate) async fn restarted(
+    core: &Core,
+    worker: &str,
+    kept: &BTreeMap<JobName, i64>,
+) -> Result<()> {
+    let mut after = 0;
     loop {
         let tx = core.db.begin().await?;
-        let rows = store::lock_held_by(&tx, worker, AT_ONCE).await?;
-        if rows.is_empty() {
+        let mut rows = store::lock_held_by(&tx, worker, after, AT_ONCE).await?;
+        let Some(last) = rows.last() else {
             return db::commit(tx).await;
+        };
+        after = last.seq;
+        rows.retain(|row| kept.get(&row.name) != Some(&row.lease));
+        if rows.is_empty() {
+            // Not just dropped: the rows would stay locked until the pool gets round to it.
+            db::commit(tx).await?;
+            continue;
         }
         give_back(
             core,

@@ -118,13 +118,15 @@ pub(crate) struct New {
     pub memory: i64,
     pub cpus: f64,
     pub gpus: i64,
+    /// Whether its entrypoint has an image.
+    pub image: bool,
     pub created: i64,
 }
 
 /// Inserts jobs; the names of those that were not there yet, by name or by request.
 pub(crate) async fn insert(db: &impl ConnectionTrait, jobs: &[New]) -> Result<BTreeSet<JobName>> {
     let mut inserted = BTreeSet::new();
-    let columns = |job: &New| -> [Value; 13] {
+    let columns = |job: &New| -> [Value; 14] {
         values![
             job.name.project.as_str(),
             job.name.job.as_str(),
@@ -136,15 +138,16 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, jobs: &[New]) -> Result<BT
             job.memory,
             job.cpus,
             job.gpus,
+            i64::from(job.image),
             job.created,
             State::Queued.stored(),
             Vec::<u8>::new(),
         ]
     };
-    for chunk in jobs.chunks(MAX_VARIABLES / 13) {
+    for chunk in jobs.chunks(MAX_VARIABLES / 14) {
         let mut sql = Sql::new(
             db.get_database_backend(),
-            "INSERT INTO jobs (project, job, request, entrypoint, definition, spec, priority, memory, cpus, gpus, created, state, outputs) VALUES ",
+            "INSERT INTO jobs (project, job, request, entrypoint, definition, spec, priority, memory, cpus, gpus, image, created, state, outputs) VALUES ",
         );
         sql.tuples(chunk, columns)
             .push(" ON CONFLICT DO NOTHING RETURNING project, job");
@@ -221,6 +224,8 @@ pub(crate) struct Fit {
     pub memory: i64,
     pub cpus: f64,
     pub gpus: i64,
+    /// Only jobs with an image.
+    pub with_image: bool,
     /// Only jobs of this project; of all if none.
     pub project: Option<Arc<str>>,
     pub limit: i64,
@@ -241,6 +246,9 @@ pub(crate) async fn lock_next(
         .bind(now);
     if let Some(project) = &fit.project {
         sql.push(" AND project = ").bind(&**project);
+    }
+    if fit.with_image {
+        sql.push(" AND image = 1");
     }
     if !full.is_empty() {
         sql.push(" AND project NOT IN (")
@@ -323,14 +331,16 @@ pub(crate) async fn lock_expired(
     sql.all(db, Row::read).await
 }
 
-/// Locks up to `limit` jobs that a worker holds.
+/// Locks up to `limit` jobs that a worker holds, after `after` in the order of their submission.
 pub(crate) async fn lock_held_by(
     db: &impl ConnectionTrait,
     worker: &str,
+    after: i64,
     limit: i64,
 ) -> Result<Vec<Row>> {
     let mut sql = Sql::new(db.get_database_backend(), SELECT);
     sql.push(" FROM jobs WHERE worker = ").bind(worker);
+    sql.push(" AND seq > ").bind(after);
     sql.push(" ORDER BY seq LIMIT ")
         .bind(limit)
         .lock(" FOR UPDATE");

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use granary_core::Error;
-use granary_proto::job::v1::{FailureClass, JobFinish, JobReport, JobState};
+use granary_proto::job::v1::{FailureClass, HeldLease, JobFinish, JobReport, JobState, Lease};
 
-use crate::world::{LEASE, World, failure, name, on_both, report, success};
+use crate::world::{LEASE, World, failure, name, on_both, registration, report, success};
 
 on_both! {
     async fn an_expired_lease_returns_the_job_and_shuts_the_old_worker_out(world: World) {
@@ -25,6 +25,36 @@ on_both! {
         assert_eq!(world.finish("slow", success(&new)).await.unwrap(), JobState::Succeeded);
         let attempts = world.get(&job).await.attempts;
         assert_eq!(attempts.iter().map(|a| a.failure()).collect::<Vec<_>>(), [FailureClass::LostLease, FailureClass::Unspecified]);
+    }
+
+    async fn a_restart_takes_back_only_what_the_worker_does_not_hold_any_more(world: World) {
+        world.catalog().await;
+        world.register("w").await;
+        let (kept, old, lost) = (world.running("a", "w").await, world.running("b", "w").await, world.running("c", "w").await);
+        let held = |lease: &Lease, number| HeldLease { job: name(lease), lease_number: number };
+        let mut again = registration("w");
+        // The lease before is no lease of its own.
+        again.worker.as_mut().unwrap().held = vec![held(&kept, kept.lease_number), held(&old, old.lease_number - 1)];
+        world.workers().register_worker(again).await.unwrap();
+        assert_eq!(world.state(&name(&kept)).await, JobState::Running);
+        for lost in [&old, &lost] {
+            let job = world.get(&name(lost)).await;
+            assert_eq!((job.state(), job.attempts[0].failure()), (JobState::Queued, FailureClass::LostLease));
+        }
+        world.report("w", report(&kept)).await.unwrap();
+        assert_eq!(world.finish("w", success(&kept)).await.unwrap(), JobState::Succeeded);
+    }
+
+    async fn who_holds_more_than_can_be_is_refused(world: World) {
+        let mut registration = registration("w");
+        let lease = HeldLease { job: "projects/p/jobs/j".into(), lease_number: 1 };
+        let worker = registration.worker.as_mut().unwrap();
+        worker.held = vec![lease; 10_001];
+        let error = world.workers().register_worker(registration.clone()).await.unwrap_err();
+        assert!(error.message().contains("worker.held: expected at most 10000"), "{error}");
+        registration.worker.as_mut().unwrap().held = vec![HeldLease { job: "j".into(), lease_number: 1 }];
+        let error = world.workers().register_worker(registration).await.unwrap_err();
+        assert!(error.message().contains("worker.held[0].job"), "{error}");
     }
 
     async fn reports_keep_a_lease(world: World) {

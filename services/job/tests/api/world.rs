@@ -242,6 +242,7 @@ impl World {
             max_jobs,
             free: Some(free),
             wait,
+            ..AcquireJobsRequest::default()
         };
         self.workers()
             .acquire_jobs(request)
@@ -340,7 +341,7 @@ pub(crate) fn registration(id: &str) -> RegisterWorkerRequest {
         worker: Some(Worker {
             name: format!("workers/{id}"),
             resources: Some(plenty()),
-            heartbeat_time: None,
+            ..Worker::default()
         }),
     }
 }
@@ -370,6 +371,7 @@ pub(crate) fn entrypoint() -> Entrypoint {
             image_url: String::new(),
             files_down: BTreeMap::from([("data_ids".into(), "data".into())]),
             files_up: BTreeMap::from([("output".into(), "output".into())]),
+            ..HandlerSpec::default()
         }),
         resources: None,
         parameters: BTreeMap::from([("rate".into(), rate)]),

@@ -227,7 +227,7 @@ async fn a_revoked_key_gets_no_job_from_a_call_that_still_waits() {
         worker: Some(Worker {
             name: "workers/truck".into(),
             resources: Some(MUCH),
-            heartbeat_time: None,
+            ..Worker::default()
         }),
     };
     workers.register_worker(registration).await.unwrap();
@@ -239,6 +239,7 @@ async fn a_revoked_key_gets_no_job_from_a_call_that_still_waits() {
             seconds: 60,
             nanos: 0,
         }),
+        ..AcquireJobsRequest::default()
     };
     let revoke = async {
         let list = ListApiKeysRequest {

@@ -64,7 +64,7 @@ async fn truck(world: &World) -> Link {
     let worker = Worker {
         name: "workers/truck".into(),
         resources: Some(MUCH),
-        heartbeat_time: None,
+        ..Worker::default()
     };
     let request = RegisterWorkerRequest {
         worker: Some(worker),
@@ -84,7 +84,7 @@ async fn a_key_of_a_project_gets_its_jobs_and_no_others() {
         name: "workers/truck".into(),
         max_jobs: 10,
         free: Some(MUCH),
-        wait: None,
+        ..AcquireJobsRequest::default()
     };
     let answer = workers.acquire_jobs(acquire).await.unwrap().into_inner();
     let leases = answer.leases.into_iter();

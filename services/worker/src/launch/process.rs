@@ -34,6 +34,14 @@ pub struct ProcessLauncher {
     starter: mpsc::Sender<Order>,
     grace: Duration,
     search_path: String,
+    place: Place,
+}
+
+/// Where programs are from, for those who have to mend that they are not there.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Machine,
+    Image,
 }
 
 impl ProcessLauncher {
@@ -59,13 +67,24 @@ impl ProcessLauncher {
             starter,
             grace,
             search_path,
+            place: Place::Machine,
         })
+    }
+
+    /// The same within the container of an image.
+    #[must_use]
+    pub fn in_image(self) -> Self {
+        Self {
+            place: Place::Image,
+            ..self
+        }
     }
 
     async fn start(&self, program: &Program, output: std::io::PipeWriter) -> Result<Child> {
         let name = program.arguments.first().cloned().unwrap_or_default();
-        let failed =
-            |error: std::io::Error| Error::precondition(quote(&name), cannot_start(&error));
+        let failed = |error: std::io::Error| {
+            Error::precondition(quote(&name), cannot_start(&error, self.place))
+        };
         let command = self.command(program, output).map_err(failed)?;
         let (answer, started) = oneshot::channel();
         let gone = || Error::Unavailable {
@@ -105,13 +124,17 @@ impl ProcessLauncher {
     }
 }
 
-fn cannot_start(error: &std::io::Error) -> String {
+fn cannot_start(error: &std::io::Error, place: Place) -> String {
+    let (here, who) = match place {
+        Place::Machine => ("on this worker", "this worker"),
+        Place::Image => ("in the image", "who the image runs as"),
+    };
     match error.kind() {
         std::io::ErrorKind::NotFound => {
-            "there is no such program on this worker: install it, or correct app.cmd".into()
+            format!("there is no such program {here}: install it, or correct app.cmd")
         }
         std::io::ErrorKind::PermissionDenied => {
-            "this worker may not execute it: correct its permissions, or app.cmd".into()
+            format!("{who} may not execute it: correct its permissions, or app.cmd")
         }
         _ => format!("it cannot be started: {error}"),
     }

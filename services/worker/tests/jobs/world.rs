@@ -318,6 +318,7 @@ impl World {
                     ("artifact", "artifact"),
                     ("log", "log"),
                 ]),
+                ..HandlerSpec::default()
             }),
             resources: Some(Resources {
                 memory_bytes: 256 << 20,

@@ -1,12 +1,21 @@
 //! The process launcher keeps the contract, and what is its own besides.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use async_trait::async_trait;
+use bytes::Bytes;
+use granary_worker::launch::{Ending, Launch, ProcessLauncher, end_leftovers};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
 
-use granary_worker::launch::{ProcessLauncher, end_leftovers};
-
-use crate::contract::{self, Case};
+use crate::contract::{self, Case, Subject};
 
 fn launcher() -> ProcessLauncher {
     #[allow(clippy::disallowed_methods, reason = "the test's own configuration")]
@@ -14,11 +23,46 @@ fn launcher() -> ProcessLauncher {
     ProcessLauncher::new(path, Duration::from_secs(1)).unwrap()
 }
 
+/// Processes that work in a folder, by their environment.
+fn working_in(folder: &Path) -> Vec<String> {
+    let marker = format!("GRANARY_FILES={}", folder.display());
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let environment = fs::read(path.join("environ")).ok()?;
+        let line = fs::read_to_string(path.join("cmdline")).ok()?;
+        String::from_utf8_lossy(&environment)
+            .contains(&marker)
+            .then_some(line)
+    });
+    processes.collect()
+}
+
+struct Processes(ProcessLauncher);
+
+#[async_trait]
+impl Subject for Processes {
+    fn launcher(&self) -> &dyn Launch {
+        &self.0
+    }
+
+    fn files(&self, case: &Case) -> String {
+        case.files().display().to_string()
+    }
+
+    fn tmp(&self, case: &Case) -> String {
+        case.program.folder.join("tmp").display().to_string()
+    }
+
+    async fn running(&self, case: &Case) -> Vec<String> {
+        working_in(&case.files())
+    }
+}
+
 macro_rules! contract {
     ($($name:ident),+ $(,)?) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            contract::$name(&launcher()).await;
+            contract::$name(&Processes(launcher())).await;
         }
     )+};
 }
@@ -35,9 +79,53 @@ contract! {
     who_takes_too_much_memory_is_stopped,
     children_share_the_limit_of_memory,
     nothing_is_left_behind,
-    a_call_that_is_dropped_kills_the_program,
     all_of_a_large_output_comes_in_order,
-    a_program_waits_while_nobody_takes_its_output,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_dropped_kills_the_program() {
+    let launcher = launcher();
+    let case = Case::shell("echo begun; sleep 300");
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(4);
+    {
+        let run = launcher.run(&case.program, sender, CancellationToken::new());
+        tokio::select! {
+            _ = run => panic!("it ended by itself"),
+            _ = receiver.recv() => {}
+        }
+    }
+    // The kill is sent; that the process is gone shows a moment later.
+    let gone = async {
+        while !working_in(&case.files()).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone)
+        .await
+        .expect("the program still runs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_waits_while_nobody_takes_its_output() {
+    let launcher = launcher();
+    let case = Case::shell("head -c 8000000 /dev/zero; touch done");
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
+    let run = launcher.run(&case.program, sender, CancellationToken::new());
+    tokio::pin!(run);
+    let patience = tokio::time::timeout(Duration::from_millis(500), &mut run).await;
+    assert!(patience.is_err() && !case.files().join("done").exists());
+    let read = async {
+        let mut length = 0;
+        while let Some(data) = receiver.recv().await {
+            length += data.len();
+        }
+        length
+    };
+    let (exit, length) = tokio::join!(run, read);
+    assert_eq!(
+        (exit.unwrap().ending, length),
+        (Ending::Exited(0), 8_000_000)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,15 +170,12 @@ async fn a_worker_that_is_killed_takes_its_programs_along() {
         }
     };
     let runs = |line: &String| line.starts_with("sh") || line.starts_with("sleep");
-    while !contract::working_in(&files).iter().any(runs) {
+    while !working_in(&files).iter().any(runs) {
         tokio::task::yield_now().await;
     }
     worker.kill().await.unwrap();
     let gone = async {
-        while contract::working_in(&files)
-            .iter()
-            .any(|line| line.starts_with("sh"))
-        {
+        while working_in(&files).iter().any(|line| line.starts_with("sh")) {
             tokio::task::yield_now().await;
         }
     };
@@ -134,7 +219,7 @@ async fn what_an_earlier_worker_left_running_is_ended() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    while !contract::working_in(&case.files())
+    while !working_in(&case.files())
         .iter()
         .any(|line| line.starts_with("sleep"))
     {

@@ -21,7 +21,7 @@ use crate::{
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Job {
-    Submit(submit::Submit),
+    Submit(Box<submit::Submit>),
     /// Lists jobs, the newest first
     List {
         /// Only jobs in this state

@@ -57,6 +57,14 @@ pub(crate) struct Submit {
     /// How long one attempt may run, such as 10m [default: the entrypoint's]
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Span>,
+    /// In a cluster: the profile of nodes that it runs on [default: the entrypoint's]
+    #[arg(
+        long,
+        value_name = "PROFILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    profile: String,
     /// The job's id; made by the server if not given
     #[arg(
         long,
@@ -93,6 +101,7 @@ impl Submit {
             env,
             priority: self.priority,
             resources,
+            profile: self.profile,
             ..Job::default()
         };
         let parent = context.project().to_string();
