@@ -18,6 +18,8 @@ pub mod parts;
 pub mod path;
 pub mod sidecar;
 pub mod suggest;
+#[cfg(test)]
+mod testing;
 pub mod units;
 pub mod value;
 
