@@ -126,7 +126,7 @@ class Cluster:
             "database": {"existingSecret": "database"},
             "objectStore": {"url": f"s3://granary?endpoint=http://{HOST}:{self.minio.port}", "existingSecret": "store"},
             "envoy": {"tls": {"secretName": "tls"}, "service": {"type": "NodePort", "nodePort": PORT}},
-            "jobs": {"namespace": JOBS},
+            "jobs": {"namespace": JOBS, "settings": {"image_patience": "15s"}},
         }))
 
     def install(self, *flags):

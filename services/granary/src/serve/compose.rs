@@ -9,7 +9,7 @@ use granary_pipeline::Pipeline;
 use granary_proto::job::v1::Resources;
 use granary_runtime::{
     Link,
-    auth::{AuthLayer, Directory, Issuer, Role, TokenSource, Verifier},
+    auth::{AuthLayer, Directory, Issuer, LAUNCHER, Role, TokenSource, Verifier},
     db::{DatabaseUrl, Db},
     ledger::{self, Ledger},
     link::Way,
@@ -24,8 +24,6 @@ use tonic::service::{Routes, RoutesBuilder};
 
 use super::{DataDir, Settings, health, service::Service};
 
-/// Who launches jobs in a cluster, and whom their pods speak as.
-const LAUNCHER: &str = "worker:kubernetes";
 const LEASE: Duration = Duration::from_secs(30);
 const WRITE_EXPIRY: Duration = Duration::from_secs(600);
 const READ_EXPIRY: Duration = Duration::from_secs(3600);

@@ -17,6 +17,8 @@ use super::{Role, Verifier, keys::Key};
 
 /// The audience of every token.
 pub(super) const AUDIENCE: &str = "granary";
+/// Who launches jobs in a cluster, and whom their pods speak as, with the role of a worker.
+pub const LAUNCHER: &str = "worker:kubernetes";
 /// The claim of the role for all projects.
 pub(super) const ROLE: &str = "granary/role";
 

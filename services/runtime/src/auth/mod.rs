@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use api_key::ApiKey;
 pub(crate) use behalf::{ON_BEHALF_OF, header as behalf_header};
 pub use directory::Directory;
-pub use issuer::{Issuer, write_private};
+pub use issuer::{Issuer, LAUNCHER, write_private};
 pub use jwt::Reason;
 pub use layer::AuthLayer;
 pub use observe::{Ended, Known, Verdict};

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Issuer, Principal, Role,
-    issuer::{AUDIENCE, ROLE},
+    issuer::{AUDIENCE, LAUNCHER, ROLE},
     jwt::{
         self, Claims, FOREIGN_AUDIENCE, FOREIGN_ISSUER, MALFORMED, OWN_FORBIDDEN, Reason, TOO_LONG,
         Token,
@@ -203,7 +203,9 @@ fn own_principal(claims: &Claims, expires: i64, alone: bool) -> Result<Principal
         expires,
     };
     let of_a_key = role.is_none() && principal.home().is_some();
-    if alone || role == Some(Role::Service) || of_a_key {
+    // Tokens for others are not made where there are issuers outside: only Job itself makes one with this subject.
+    let of_a_pod = role == Some(Role::Worker) && &*principal.subject == LAUNCHER;
+    if alone || role == Some(Role::Service) || of_a_key || of_a_pod {
         Ok(principal)
     } else {
         Err(OWN_FORBIDDEN)

@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     super::{
-        Issuer, Role, Verifier,
+        Issuer, LAUNCHER, Role, Verifier,
         jwt::{
             BAD_SIGNATURE, EXPIRED, FOREIGN_AUDIENCE, FOREIGN_ISSUER, MALFORMED, NOT_YET,
             OWN_FORBIDDEN, UNKNOWN_KEY, WRONG_ALGORITHM,
@@ -349,6 +349,8 @@ async fn beside_oidc_the_bundled_issuer_speaks_for_keys_and_services_only() {
         Err(OWN_FORBIDDEN)
     );
     assert_eq!(own("w", Some(Role::Worker)).await, Err(OWN_FORBIDDEN));
+    assert!(own(LAUNCHER, Some(Role::Worker)).await.is_ok());
+    assert_eq!(own(LAUNCHER, None).await, Err(OWN_FORBIDDEN));
     assert_eq!(own("ada", None).await, Err(OWN_FORBIDDEN));
     assert_eq!(
         own("service:job", Some(Role::Service)).await,
