@@ -173,7 +173,7 @@ pub(crate) async fn watch(core: &Core, metadata: &Metadata) {
             () = core.usage.owed.notified(), if !failed => {}
             () = core.stopping.cancelled() => return,
         }
-        ticked = tick(core, metadata).await;
+        ticked = db::in_time(tick(core, metadata)).await;
         if let Err(error) = &ticked {
             tracing::warn!(%error, "cannot tell what jobs used, or learn what they may: will try again");
         }

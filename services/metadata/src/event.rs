@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{Stream, stream};
 use granary_core::{Error, Result, id, name::quote};
 use granary_runtime::{
-    db::{Db, Wake},
+    db::{Db, Wake, in_time},
     task::Tasks,
 };
 use sea_orm::DbBackend;
@@ -119,7 +119,7 @@ pub(crate) fn watch_over(context: &Context, tasks: &Tasks) {
                 _ = ticks.tick() => {}
                 () = context.feed.others.notified() => {}
             }
-            match store::newest(context.db.reader()).await {
+            match in_time(store::newest(context.db.reader())).await {
                 Ok(newest) => context.feed.advance(newest),
                 Err(error) => tracing::warn!(%error, "cannot look for new events"),
             }

@@ -113,7 +113,7 @@ pub(crate) async fn watch(core: &Core) {
     loop {
         let now = core.now();
         let next = match ticked {
-            Ok(()) => store::next_deadline(core.db.reader(), now).await,
+            Ok(()) => db::in_time(store::next_deadline(core.db.reader(), now)).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &next {
@@ -126,7 +126,7 @@ pub(crate) async fn watch(core: &Core) {
             () = core.hub.earlier_deadline(), if !failed => continue,
             () = core.stopping.cancelled() => return,
         }
-        ticked = tick(core).await;
+        ticked = db::in_time(tick(core)).await;
     }
 }
 

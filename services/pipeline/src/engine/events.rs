@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use granary_core::{Error, Result, name::SessionName};
-use granary_runtime::rpc::from_status;
+use granary_runtime::{db::in_time, rpc::from_status};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
@@ -45,7 +45,7 @@ pub(super) async fn follow(engine: Arc<Engine>, stop: CancellationToken) {
 }
 
 async fn listen(engine: &Engine, heard: &mut bool) -> Result<()> {
-    let token = cursor::load(engine.db.reader())
+    let token = in_time(cursor::load(engine.db.reader()))
         .await?
         .unwrap_or_else(|| OLDEST.to_owned());
     let mut events = match engine.remote.completed_sessions(token).await {
@@ -61,7 +61,8 @@ async fn listen(engine: &Engine, heard: &mut bool) -> Result<()> {
             .filter(|event| event.r#type == crate::definition::EVENT)
             .filter_map(|event| SessionName::parse(&event.resource).ok())
             .collect();
-        if works::enqueue(&engine.db, &sessions, &batch.resume_token, engine.now()).await? > 0 {
+        let queued = works::enqueue(&engine.db, &sessions, &batch.resume_token, engine.now());
+        if in_time(queued).await? > 0 {
             engine.is_due();
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use granary_core::{Error, Result};
-use granary_runtime::task::Tasks;
+use granary_runtime::{db::in_time, task::Tasks};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
@@ -69,25 +69,22 @@ async fn take(
     while let Ok(permit) = slots.clone().try_acquire_owned() {
         permits.push(permit);
     }
-    if works::next_due(&engine.db)
-        .await?
-        .is_none_or(|due| due > engine.now())
-    {
-        return Ok(false);
-    }
-    let works = works::claim(
-        &engine.db,
-        &engine.owner,
-        permits.len(),
-        engine.now(),
-        engine.after(LEASE),
-    )
-    .await?;
+    let works = in_time(claim(engine, permits.len())).await?;
     let any = !works.is_empty();
     for (work, permit) in works.into_iter().zip(permits) {
         start(engine, tasks, held, work, permit);
     }
     Ok(any)
+}
+
+/// Leases up to so many of the sessions that are due.
+async fn claim(engine: &Engine, most: usize) -> Result<Vec<Work>> {
+    let due = works::next_due(&engine.db).await?;
+    if due.is_none_or(|due| due > engine.now()) {
+        return Ok(Vec::new());
+    }
+    let (now, until) = (engine.now(), engine.after(LEASE));
+    works::claim(&engine.db, &engine.owner, most, now, until).await
 }
 
 /// Starts to work on a session, until it is done, the tasks stop, or its lease is lost.
@@ -122,7 +119,8 @@ async fn hand_over(engine: &Engine, work: &Work) {
 }
 
 async fn give_back(engine: &Engine, work: &Work, tries: Tries, pause: Duration) {
-    if let Err(error) = works::release(&engine.db, work, tries, engine.after(pause)).await {
+    let released = works::release(&engine.db, work, tries, engine.after(pause));
+    if let Err(error) = in_time(released).await {
         // The lease ends by itself.
         tracing::warn!(session = %work.session, %error, "a session could not be given back");
     }
@@ -167,7 +165,8 @@ async fn renew(engine: Arc<Engine>, held: Arc<Held>, tasks: Tasks) {
         if leases.is_empty() {
             continue;
         }
-        match works::renew(&engine.db, &engine.owner, &leases, engine.after(LEASE)).await {
+        let renewed = works::renew(&engine.db, &engine.owner, &leases, engine.after(LEASE));
+        match in_time(renewed).await {
             Ok(renewed) => held.lose(leases.iter().filter(|lease| !renewed.contains(lease))),
             Err(error) => tracing::warn!(%error, "leases could not be renewed"),
         }
@@ -176,7 +175,7 @@ async fn renew(engine: Arc<Engine>, held: Arc<Held>, tasks: Tasks) {
 
 /// How long to wait: until the next session is due, at most `longest`.
 async fn until_due(engine: &Engine, longest: Duration) -> Duration {
-    match works::next_due(&engine.db).await {
+    match in_time(works::next_due(&engine.db)).await {
         Ok(Some(due)) => {
             let left = u64::try_from(due.saturating_sub(engine.now())).unwrap_or(0);
             // Never at once: the clock may stand.

@@ -10,21 +10,31 @@ use tokio_util::sync::CancellationToken;
 
 use super::Db;
 
-/// How often those who do not lead ask whether somebody has to.
+/// How often those who do not lead ask whether somebody has to: what is led may wait as long as that.
 const ASK: Duration = Duration::from_secs(5);
-/// How often whoever leads makes sure of it.
+/// How often whoever leads makes sure of it, and how long the database may take to answer: both together is how long two may lead.
 const PING: Duration = Duration::from_secs(5);
 
 /// Does `work`, which never ends by itself, wherever it leads, until `stop` is cancelled. `what` is a number that nothing else on the same database
 /// locks. Two may lead for some seconds when the way to the database breaks: the work has to be safe to repeat.
 pub async fn lead<W: Future>(db: &Db, what: i64, stop: CancellationToken, work: impl Fn() -> W) {
+    asking(db, what, ASK, stop, work).await;
+}
+
+async fn asking<W: Future>(
+    db: &Db,
+    what: i64,
+    ask: Duration,
+    stop: CancellationToken,
+    work: impl Fn() -> W,
+) {
     while !stop.is_cancelled() {
         tokio::select! {
             () = once(db, what, &work) => {}
             () = stop.cancelled() => return,
         }
         tokio::select! {
-            () = tokio::time::sleep(ASK) => {}
+            () = tokio::time::sleep(ask) => {}
             () = stop.cancelled() => return,
         }
     }
@@ -36,27 +46,43 @@ async fn once<W: Future>(db: &Db, what: i64, work: &impl Fn() -> W) {
         work().await;
         return;
     }
-    let Some(mut connection) = locked(db, what).await else {
+    let Ok(Some(mut lock)) = tokio::time::timeout(PING, locked(db, what)).await else {
         return;
     };
     tracing::debug!(what, "leads");
     tokio::select! {
         _ = work() => {}
-        () = lost(&mut connection) => tracing::warn!(what, "leads no more: the database does not answer"),
+        () = lost(&mut lock.connection) => tracing::warn!(what, "leads no more: the database does not answer"),
     }
-    // The lock goes with the connection.
-    let _ = connection.detach().close().await;
 }
 
-async fn locked(db: &Db, what: i64) -> Option<PoolConnection<Postgres>> {
+/// A connection that holds the lock, as far as is known. It goes with the connection, which therefore never goes back to the pool with it, wherever
+/// leading or asking for it is broken off.
+struct Lock {
+    connection: PoolConnection<Postgres>,
+    held: bool,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.held {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+async fn locked(db: &Db, what: i64) -> Option<Lock> {
     let pool = db.writer.get_postgres_connection_pool();
-    let mut connection = pool.acquire().await.ok()?;
-    let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+    let mut lock = Lock {
+        connection: pool.acquire().await.ok()?,
+        held: true,
+    };
+    lock.held = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
         .bind(what)
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut *lock.connection)
         .await
         .ok()?;
-    locked.then_some(connection)
+    lock.held.then_some(lock)
 }
 
 async fn lost(connection: &mut PgConnection) {
@@ -73,16 +99,13 @@ async fn lost(connection: &mut PgConnection) {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use tokio::sync::mpsc;
+
     use super::*;
-    use crate::db::DatabaseUrl;
-
-    struct Nothing;
-
-    impl sea_orm_migration::MigratorTrait for Nothing {
-        fn migrations() -> Vec<Box<dyn sea_orm_migration::MigrationTrait>> {
-            vec![]
-        }
-    }
+    use crate::db::{
+        DatabaseUrl,
+        testing::{self, Nothing},
+    };
 
     #[tokio::test]
     async fn alone_one_leads_at_once_until_the_end() {
@@ -100,23 +123,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_several_processes_one_leads_and_the_next_when_it_ends() {
-        #[allow(clippy::disallowed_methods, reason = "where the test's server is")]
-        let Ok(url) = std::env::var("GRANARY_TEST_POSTGRES") else {
+    async fn of_several_processes_one_leads_and_the_next_when_it_stops() {
+        let Some(url) = testing::postgres() else {
             return;
         };
-        let url = DatabaseUrl::parse(&url).unwrap();
         let [a, b] = [
             Db::open::<Nothing>(&url, "lead_test").await.unwrap(),
             Db::open::<Nothing>(&url, "lead_test").await.unwrap(),
         ];
-        let what = i64::from(std::process::id());
-        let first = locked(&a, what).await.unwrap();
-        assert!(locked(&b, what).await.is_none());
-        first.detach().close().await.unwrap();
-        // The server may notice a moment later that it is gone.
-        while locked(&b, what).await.is_none() {
-            tokio::task::yield_now().await;
-        }
+        let [stop_a, stop_b] = [(); 2].map(|()| CancellationToken::new());
+        let (leading, mut leads) = mpsc::channel(16);
+        let work = |name: &'static str| {
+            let leading = &leading;
+            move || {
+                leading.try_send(name).unwrap();
+                std::future::pending::<()>()
+            }
+        };
+        let (what, ask) = (i64::from(std::process::id()), Duration::from_millis(1));
+        let first = asking(&a, what, ask, stop_a.clone(), work("a"));
+        let others = async {
+            assert_eq!(leads.recv().await, Some("a"));
+            assert!(locked(&b, what).await.is_none());
+            let then = async {
+                stop_a.cancel();
+                // Its process and its pool go on.
+                assert_eq!(leads.recv().await, Some("b"));
+                stop_b.cancel();
+            };
+            tokio::join!(asking(&b, what, ask, stop_b.clone(), work("b")), then);
+        };
+        let all = async { tokio::join!(first, others) };
+        let ended = tokio::time::timeout(Duration::from_secs(30), all).await;
+        ended.expect("nobody leads");
+        a.check().await.unwrap();
     }
 }

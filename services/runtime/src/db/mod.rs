@@ -6,7 +6,10 @@
 mod error;
 mod lead;
 mod migrate;
+mod patience;
 pub mod sql;
+#[cfg(test)]
+mod testing;
 mod url;
 mod wake;
 
@@ -21,14 +24,16 @@ use sea_orm_migration::MigratorTrait;
 
 pub use error::{db_err, is_unique_violation};
 pub use lead::lead;
+pub use patience::in_time;
 pub use url::DatabaseUrl;
 pub use wake::{Heard, Wake};
 
 /// How many variables one statement may bind, below the limits of both databases (SQLite 32,766; PostgreSQL 65,535).
 pub const MAX_VARIABLES: usize = 30_000;
 
-/// How many connections one service of one process has to PostgreSQL at most, the one by which it hears of others among them.
-const POOL: u32 = 10;
+/// How many connections one service of one process has to PostgreSQL at most, beside the one by which it hears of others: ten in all, so that nine such
+/// processes find room with a server's usual hundred.
+const POOL: u32 = 9;
 /// A process that stops in the middle, or whose machine is gone, must not keep what it locked from all others.
 const SESSION: [(&str, &str); 6] = [
     ("idle_in_transaction_session_timeout", "10s"),
@@ -174,7 +179,10 @@ async fn open_postgres(url: &str, service: &str) -> Result<Db> {
     options
         .set_schema_search_path(service)
         .set_application_name(format!("granary-{service}"))
-        .map_sqlx_postgres_opts(|postgres| postgres.options(SESSION));
+        .map_sqlx_postgres_opts(|postgres| postgres.options(SESSION))
+        .map_sqlx_postgres_pool_opts(|pool| {
+            pool.after_release(|connection, _| Box::pin(patience::reusable(connection)))
+        });
     let pool = Database::connect(options).await.map_err(db_err)?;
     Ok(Db {
         writer: pool.clone(),

@@ -9,9 +9,14 @@ use std::{
 };
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, Statement, sqlx::postgres::PgListener,
+    ConnectionTrait, DatabaseConnection, DbBackend, Statement,
+    sqlx::{
+        self, Executor as _,
+        postgres::{PgListener, PgNotification, PgPoolOptions},
+    },
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::Db;
 use crate::task::Tasks;
@@ -22,7 +27,11 @@ const GATHER: Duration = Duration::from_millis(10);
 const QUEUE: usize = 4096;
 /// PostgreSQL takes 8,000 bytes.
 const MAX_PAYLOAD: usize = 7000;
+/// How long to wait until listening is tried again: often enough that words are missed for no longer than a restart of the database takes.
 const PAUSE: Duration = Duration::from_secs(1);
+/// After how long without a word the database is asked whether it is still there, and how long it may take to say so. The client's end of a
+/// connection has no keep-alive: one whose server is gone without a word is as quiet as one on which nothing happens.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// What another process said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +60,14 @@ impl Wake {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (connection, stop) = (db.writer.clone(), tasks.stopping());
         let (name, from) = (channel.clone(), own.clone());
-        tasks.spawn_for_callers("wake-ups out", async move {
-            tell(connection, &name, &from, waiting).await;
+        // What a task tells as it ends is told too: whom it hands its work to is not to wait.
+        tasks.spawn_last("wake-ups out", |ended| async move {
+            tell(connection, &name, &from, waiting, ended).await;
         });
         let connection = db.writer.clone();
         tasks.spawn("wake-ups in", async move {
             tokio::select! {
-                () = listen(connection, &channel, &own, heard) => {}
+                () = listen(connection, &channel, &own, heard, SILENCE) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -78,13 +88,10 @@ async fn tell(
     channel: &str,
     own: &str,
     mut waiting: mpsc::Receiver<(&'static str, Option<i64>)>,
+    ended: CancellationToken,
 ) {
     let mut words = Vec::with_capacity(QUEUE);
-    while waiting.recv_many(&mut words, QUEUE).await > 0 {
-        tokio::time::sleep(GATHER).await;
-        while let Ok(word) = waiting.try_recv() {
-            words.push(word);
-        }
+    while gather(&mut waiting, &mut words, &ended).await {
         for payload in payloads(own, words.drain(..)) {
             let said = Statement::from_sql_and_values(
                 DbBackend::Postgres,
@@ -97,6 +104,27 @@ async fn tell(
             }
         }
     }
+}
+
+/// The next words, or all that are left at the end; says whether there are any.
+async fn gather<T>(
+    waiting: &mut mpsc::Receiver<T>,
+    words: &mut Vec<T>,
+    ended: &CancellationToken,
+) -> bool {
+    tokio::select! {
+        received = waiting.recv_many(words, QUEUE) => if received > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(GATHER) => {}
+                () = ended.cancelled() => {}
+            }
+        },
+        () = ended.cancelled() => {}
+    }
+    while let Ok(word) = waiting.try_recv() {
+        words.push(word);
+    }
+    !words.is_empty()
 }
 
 /// `PROCESS TOPIC 1,2,3`, one for each topic; without numbers if there are too many of them, or if one word had none.
@@ -122,15 +150,17 @@ fn payloads(
     })
 }
 
-async fn listen<F: Fn(Heard)>(connection: DatabaseConnection, channel: &str, own: &str, heard: F) {
+async fn listen<F: Fn(Heard)>(
+    connection: DatabaseConnection,
+    channel: &str,
+    own: &str,
+    heard: F,
+    silence: Duration,
+) {
     loop {
-        let pool = connection.get_postgres_connection_pool();
-        if let Ok(mut listener) = PgListener::connect_with(pool).await
-            && listener.listen(channel).await.is_ok()
-        {
+        if let Ok(Ok(mut listener)) = timeout(silence, subscribe(&connection, channel)).await {
             heard(Heard::Anything);
-            // It ends with the connection.
-            while let Ok(Some(word)) = listener.try_recv().await {
+            while let Some(word) = next(&mut listener, silence).await {
                 if let Some(said) = read(word.payload(), own) {
                     heard(said);
                 }
@@ -141,6 +171,29 @@ async fn listen<F: Fn(Heard)>(connection: DatabaseConnection, channel: &str, own
             "wake-ups of other processes are not heard: trying again"
         );
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Listens by a connection beside the pool: nobody else waits for one that is gone.
+async fn subscribe(connection: &DatabaseConnection, channel: &str) -> sqlx::Result<PgListener> {
+    let options = connection.get_postgres_connection_pool().connect_options();
+    let own = PgPoolOptions::new().max_connections(1);
+    let own = own.idle_timeout(None).max_lifetime(None);
+    let own = own.connect_lazy_with(options.as_ref().clone());
+    let mut listener = PgListener::connect_with(&own).await?;
+    listener.eager_reconnect(false);
+    listener.listen(channel).await?;
+    Ok(listener)
+}
+
+/// The next word; none once the connection is lost.
+async fn next(listener: &mut PgListener, silence: Duration) -> Option<PgNotification> {
+    loop {
+        if let Ok(word) = timeout(silence, listener.try_recv()).await {
+            return word.ok().flatten();
+        }
+        let asked = timeout(silence, listener.execute("SELECT 1")).await;
+        asked.ok()?.ok()?;
     }
 }
 
@@ -158,6 +211,7 @@ fn read(payload: &str, own: &str) -> Option<Heard> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::testing::{self, Nothing};
 
     #[test]
     fn what_changed_comes_to_others_in_one_word_a_topic() {
@@ -188,5 +242,62 @@ mod tests {
         );
         let many = (0..5000).map(|n| ("jobs", Some(n)));
         assert_eq!(payloads("me", many).collect::<Vec<_>>(), ["me jobs "]);
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_connection_that_is_lost_without_a_word_is_replaced() {
+        let Some(url) = testing::postgres() else {
+            return;
+        };
+        let (proxy, url) = testing::Proxy::before(&url).await;
+        let db = Db::open::<Nothing>(&url, "wake_test").await.unwrap();
+        let (said, mut heard) = mpsc::channel(16);
+        let hear = move |word| drop(said.try_send(word));
+        let silence = Duration::from_millis(200);
+        let listening = listen(db.writer.clone(), "granary_wake_test", "me", hear, silence);
+        let hearing = async {
+            assert_eq!(heard.recv().await, Some(Heard::Anything));
+            proxy.fall_silent();
+            assert_eq!(heard.recv().await, Some(Heard::Anything));
+        };
+        let hearing = timeout(PATIENCE, hearing);
+        tokio::select! {
+            () = listening => unreachable!("it listens for ever"),
+            heard = hearing => heard.expect("still listening to nobody"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_told_at_the_very_end_is_heard_by_others() {
+        let Some(url) = testing::postgres() else {
+            return;
+        };
+        let (tasks, (said, mut heard)) = (Tasks::new(), mpsc::channel(16));
+        let db = Db::open::<Nothing>(&url, "wake_test").await.unwrap();
+        let hear = move |word| drop(said.try_send(word));
+        let _wake = Wake::start(&db, "wake_end_test", &tasks, hear);
+        assert_eq!(heard.recv().await, Some(Heard::Anything));
+        // Another process, which is gone as soon as its tasks have ended.
+        let other = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (tasks, db) = (Tasks::new(), Db::open::<Nothing>(&url, "wake_test").await);
+                let wake = Wake::start(&db.unwrap(), "wake_end_test", &tasks, drop);
+                let stop = tasks.stopping();
+                tasks.spawn("work", async move {
+                    stop.cancelled().await;
+                    wake.tell("due", Some(7));
+                });
+                assert!(tasks.drain(PATIENCE).await);
+            });
+        });
+        let expected = Heard::Changed("due".into(), vec![7]);
+        let heard = timeout(PATIENCE, heard.recv()).await;
+        assert_eq!(heard.expect("nobody was told"), Some(expected));
+        other.await.unwrap();
+        assert!(tasks.drain(PATIENCE).await);
     }
 }
