@@ -14,6 +14,7 @@ mod values;
 use std::io::Write as _;
 
 use granary_core::{Error, Result};
+use tokio_util::sync::CancellationToken;
 
 use crate::signals;
 
@@ -26,14 +27,21 @@ pub(crate) use values::clock_skew;
 
 /// Runs until SIGTERM or SIGINT, then lets what is in progress end.
 pub(crate) async fn run(settings: Settings) -> Result<()> {
-    let stop = signals::stop()?;
+    until(signals::stop()?, settings).await
+}
+
+async fn until(stop: CancellationToken, settings: Settings) -> Result<()> {
     for warning in [settings.out_of_reach(), settings.without_administrator()]
         .into_iter()
         .flatten()
     {
         tracing::warn!("{warning}");
     }
-    let platform = Platform::start(settings).await?;
+    // It may wait for its database as long as there is none. Nothing is in progress yet.
+    let platform = tokio::select! {
+        started = Platform::start(settings) => started?,
+        () = stop.cancelled() => return Ok(()),
+    };
     announce(&platform)?;
     stop.cancelled().await;
     tracing::info!("stopping: calls in progress may end");
@@ -55,4 +63,49 @@ fn announce(platform: &Platform) -> Result<()> {
     writeln!(out, "ready")
         .and_then(|()| out.flush())
         .map_err(|error| Error::internal("writing to standard output", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use granary_runtime::secret::Secret;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_ends_while_it_waits_for_its_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        // Takes connections and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!(
+            "postgres://granary@{}/granary",
+            silent.local_addr().unwrap()
+        );
+        let settings = Settings {
+            listen: any,
+            s3_listen: any,
+            database_url: Some(Secret::new(url)),
+            apart: Some(Apart {
+                roles: [Service::Metadata].into(),
+                internal_listen: any,
+                metadata: Vec::new(),
+                storage: Vec::new(),
+            }),
+            ..Settings::in_folder(folder.path().join("data"))
+        };
+        let stop = CancellationToken::new();
+        // Once it waits.
+        let tell = async {
+            let connection = silent.accept().await;
+            stop.cancel();
+            connection
+        };
+        let ended = async { tokio::join!(until(stop.clone(), settings), tell) };
+        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+        let (ended, connected) = ended.expect("it goes on");
+        assert!(ended.is_ok() && connected.is_ok());
+    }
 }
