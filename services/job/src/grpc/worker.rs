@@ -82,6 +82,14 @@ impl Workers {
         Ok(name)
     }
 
+    async fn register(&self, owner: Owner, request: RegisterWorkerRequest) -> Result<Worker> {
+        let asked = required("worker", request.worker)?;
+        for held in &asked.held {
+            seen(owner.project.as_deref(), &held.job)?;
+        }
+        worker::register(&self.0.core, &self.0.heartbeats, owner.identity, asked).await
+    }
+
     async fn acquire(
         &self,
         owner: Owner,
@@ -187,11 +195,10 @@ impl WorkerService for Workers {
         request: Request<RegisterWorkerRequest>,
     ) -> Result<Response<Worker>, Status> {
         let owner = owner(&request)?;
-        let asked = required("worker", request.into_inner().worker).map_err(to_status)?;
-        let registered = worker::register(&self.0.core, &self.0.heartbeats, owner.identity, asked)
+        self.register(owner, request.into_inner())
             .await
-            .map_err(to_status)?;
-        Ok(Response::new(registered))
+            .map(Response::new)
+            .map_err(to_status)
     }
 
     async fn list_workers(

@@ -75,12 +75,15 @@ fn said(method: &str, issuer: &str) -> Json {
         "ListRuns" => json!({"session": session}),
         "ApplyCatalog" => json!({"entrypoints": [{
             "name": "applications/any/versions/v1/entrypoints/run", "app": {"cmd": ["true"], "env": ["SEED"]},
-            "handler": {"files_down": {"data": "in"}, "files_up": {"output": "out"}},
+            "handler": {"files_down": {"data": "in"}, "files_up": {"output": "out"}, "profile": "gpu"},
         }]}),
         "CreateJob" => json!({"job_id": "new", "job": {
+            "profile": "gpu",
             "entrypoint": "applications/any/versions/v1/entrypoints/run", "inputs": [{"mapping": "data", "references": [session]}],
         }}),
-        "RegisterWorker" => json!({"worker": {"name": "workers/w"}}),
+        "RegisterWorker" => {
+            json!({"worker": {"name": "workers/w", "held": [{"job": job, "lease_number": 1}]}})
+        }
         "AcquireJobs" => json!({"max_jobs": 1}),
         "BatchReportJobs" => json!({"reports": [{"job": job, "lease_number": 1}]}),
         "BatchFinishJobs" => {
