@@ -106,6 +106,9 @@ tools() {
 in_namespace() { nsenter --net="/run/netns/$NAMESPACE" "$@"; }
 
 network() {
+    local taken
+    taken=$(ip -o addr show to "$HOST" | awk '{print $2}')
+    [[ -z $taken ]] || die "another cluster is up on $HOST (interface $taken): end it first by \`scripts/kube.sh down\` and its folder"
     ip netns add "$NAMESPACE"
     ip link add "$NAMESPACE" type veth peer name uplink netns "$NAMESPACE"
     ip addr add "$HOST/30" dev "$NAMESPACE"
