@@ -92,7 +92,9 @@ check_refusals() {
     refused "objectStore: give url and existingSecret" --set objectStore.url= || return
     refused "objectStore: leave it empty" --set minio.enabled=true || return
     refused "jobs.namespace: jobs need a namespace of their own" --set jobs.namespace="$NAMESPACE" || return
-    refused "metrics.serviceMonitor.enabled: set metrics.enabled too" --set metrics.serviceMonitor.enabled=true
+    refused "metrics.serviceMonitor.enabled: set metrics.enabled too" --set metrics.serviceMonitor.enabled=true || return
+    refused "metrics.alerts.enabled: set metrics.enabled too" --set metrics.alerts.enabled=true || return
+    refused "metrics.dashboards.enabled: set metrics.enabled too" --set metrics.dashboards.enabled=true
 }
 
 # The settings are TOML, whatever values they are made of.
@@ -152,7 +154,7 @@ server() {
     for name in $(cases); do
         # Without the operator of Prometheus its objects are unknown.
         "$HELM" template granary "$CHART" --namespace "$NAMESPACE" --values "$(values_of "$name")" \
-            --set jobs.namespace=granary-check-jobs,metrics.serviceMonitor.enabled=false >"$TEMPORARY/$name-values.yaml"
+            --set jobs.namespace=granary-check-jobs,metrics.serviceMonitor.enabled=false,metrics.alerts.enabled=false >"$TEMPORARY/$name-values.yaml"
     done
     for name in $(overlays); do
         "$KUSTOMIZE" build "k8s/overlays/$name" | sed -E 's/^(  name(space)?: )granary$/\1granary-check/' >"$TEMPORARY/$name-overlay.yaml"

@@ -15,8 +15,10 @@
 {{- if eq (include "granary.jobs.namespace" $) $.Release.Namespace -}}
 {{- $wrong = append $wrong "jobs.namespace: jobs need a namespace of their own, where nothing else is within reach" -}}
 {{- end -}}
-{{- if and .metrics.serviceMonitor.enabled (not .metrics.enabled) -}}
-{{- $wrong = append $wrong "metrics.serviceMonitor.enabled: set metrics.enabled too" -}}
+{{- range $part := list "serviceMonitor" "alerts" "dashboards" -}}
+{{- if and (index $.Values.metrics $part).enabled (not $.Values.metrics.enabled) -}}
+{{- $wrong = append $wrong (printf "metrics.%s.enabled: set metrics.enabled too" $part) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if $wrong }}{{ fail (printf "\n  %s" (join "\n  " $wrong)) }}{{ end -}}
