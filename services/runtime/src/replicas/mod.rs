@@ -6,6 +6,7 @@
 
 mod connection;
 mod found;
+mod lookup;
 mod repeat;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use granary_proto::status::to_status;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use parking_lot::RwLock;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tonic::body::Body;
 use tower::retry::budget::{Budget as _, TpsBudget};
 use url::Url;
@@ -26,13 +27,16 @@ use url::Url;
 use self::{
     connection::Failure,
     found::{Connect, Found, Replica},
+    lookup::Name,
 };
 use crate::task::Tasks;
 
 /// How often the name is looked up: CoreDNS gives its answers for 5 seconds unless it is told otherwise.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
-/// As long as the resolver of the C library waits for its first server.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same while it stands for nobody, as when all services start at the same time.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a call waits for the first replica: longer than those who answer for a name remember that it stood for nobody.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// One failure is told by many calls: they are gathered, so that the name is looked up a few times a second at most.
 const GATHER: Duration = Duration::from_millis(200);
 /// How often one call is tried at most. Whoever meets so many replicas that are away meets a service that is.
@@ -46,6 +50,8 @@ struct Inner {
     /// `HOST:PORT`, one or several.
     names: Vec<String>,
     found: RwLock<Found>,
+    /// Whether there are any.
+    any: watch::Sender<bool>,
     /// Told when a connection fails: perhaps its replica is gone.
     failed: Notify,
     /// One try in five calls may be a second one, and ten a second in any case.
@@ -59,7 +65,8 @@ impl std::fmt::Debug for Replicas {
 }
 
 impl Replicas {
-    /// Those behind one or several `http://NAME:PORT`, looked up until the tasks stop. Calls fail with UNAVAILABLE while there are none.
+    /// Those behind one or several `http://NAME:PORT`, looked up until the tasks stop. Calls wait some seconds for the first, and fail with
+    /// UNAVAILABLE while there are none.
     pub fn find(urls: &[Url], tasks: &Tasks) -> Result<Self> {
         let name = |url: &Url| match (url.host_str(), url.port_or_known_default()) {
             (Some(host), Some(port)) => Ok(format!("{host}:{port}")),
@@ -81,37 +88,38 @@ impl Replicas {
         Self(Arc::new(Inner {
             names,
             found: RwLock::new(Found::new(connect)),
+            any: watch::Sender::new(false),
             failed: Notify::new(),
             budget: TpsBudget::new(Duration::from_secs(10), 10, 0.2),
         }))
     }
 
     async fn keep(&self) {
-        let mut known = vec![BTreeSet::new(); self.0.names.len()];
+        let mut names: Vec<_> = self.0.names.iter().cloned().map(Name::new).collect();
         loop {
-            self.look_up(&mut known).await;
+            self.look_up(&mut names).await;
             self.probe().await;
-            let wait = tokio::time::timeout(LOOKUP_INTERVAL, self.0.failed.notified());
-            if wait.await.is_ok() {
+            let interval = match *self.0.any.borrow() {
+                true => LOOKUP_INTERVAL,
+                false => SEARCH_INTERVAL,
+            };
+            let failed = tokio::time::timeout(interval, self.0.failed.notified());
+            if failed.await.is_ok() {
                 tokio::time::sleep(GATHER).await;
             }
         }
     }
 
-    /// Takes what all names stand for. A name that cannot be looked up now stands for what it stood for before, and hides no other.
-    async fn look_up(&self, known: &mut [BTreeSet<SocketAddr>]) {
-        let answers = join_all(self.0.names.iter().map(|name| look_up(name))).await;
-        for (known, answer) in known.iter_mut().zip(answers) {
-            if let Some(found) = answer {
-                *known = found;
-            }
-        }
-        self.take(&known.iter().flatten().copied().collect());
+    /// Takes what all names stand for. One that cannot be looked up hides no other.
+    async fn look_up(&self, names: &mut [Name]) {
+        let found = join_all(names.iter_mut().map(Name::look_up)).await;
+        self.take(&found.into_iter().flatten().copied().collect());
     }
 
     fn take(&self, addresses: &BTreeSet<SocketAddr>) {
         if self.0.found.write().set(addresses) {
             let replicas = addresses.len();
+            self.0.any.send_replace(replicas > 0);
             tracing::info!(names = ?self.0.names, replicas, "replicas of a service");
         }
     }
@@ -140,7 +148,7 @@ impl Replicas {
         };
         let again = repeat::is_repeatable(head.uri.path());
         self.0.budget.deposit();
-        let mut turn = self.turn().into_iter().peekable();
+        let mut turn = self.turn().await.into_iter().peekable();
         while let Some(replica) = turn.next() {
             let request = Request::from_parts(head.clone(), body.clone());
             let failure = match connection::call(replica.channel.clone(), request).await {
@@ -160,8 +168,10 @@ impl Replicas {
         Ok(away())
     }
 
-    /// Some of them, beginning with the one whose turn it is.
-    fn turn(&self) -> Vec<Replica> {
+    /// Some of them, beginning with the one whose turn it is; none if there are none for some seconds.
+    async fn turn(&self) -> Vec<Replica> {
+        let mut any = self.0.any.subscribe();
+        let _ = tokio::time::timeout(SEARCH_TIMEOUT, any.wait_for(|any| *any)).await;
         let mut turn = self.0.found.read().round_robin(TRIES);
         // A single replica may be back at once.
         if let [only] = &turn[..] {
@@ -184,18 +194,4 @@ fn away() -> Response<Body> {
         cause: None,
     })
     .into_http()
-}
-
-async fn look_up(name: &str) -> Option<BTreeSet<SocketAddr>> {
-    match tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(name)).await {
-        Ok(Ok(found)) => Some(found.collect()),
-        Ok(Err(error)) => {
-            tracing::warn!(name, %error, "cannot look up a service");
-            None
-        }
-        Err(_) => {
-            tracing::warn!(name, "looking up a service takes too long");
-            None
-        }
-    }
 }

@@ -230,19 +230,33 @@ async fn what_may_have_been_handled_is_made_again_only_if_it_reads() {
 
 #[tokio::test]
 async fn a_name_that_cannot_be_looked_up_hides_no_other_and_stands_for_what_it_stood_for() {
-    let names = vec!["m-0:no-port".into(), "127.0.0.1:7".into()];
-    let replicas = Replicas::new(names, Box::new(connection::connect));
+    let replicas = Replicas::new(Vec::new(), Box::new(connection::connect));
     let found = || -> Vec<_> {
         let all = replicas.0.found.read().silent();
         all.iter().map(|replica| replica.address.port()).collect()
     };
-    replicas
-        .look_up(&mut [BTreeSet::new(), BTreeSet::new()])
-        .await;
+    let (wrong, right) = (
+        || "m-0:no-port".to_owned(),
+        || Name::new("127.0.0.1:7".into()),
+    );
+    replicas.look_up(&mut [Name::new(wrong()), right()]).await;
     assert_eq!(found(), [7]);
-    let before = BTreeSet::from([address(8)]);
-    replicas.look_up(&mut [before, BTreeSet::new()]).await;
+    let before = Name::known(wrong(), [address(8)].into());
+    replicas.look_up(&mut [before, right()]).await;
     assert_eq!(found(), [7, 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_wait_some_seconds_for_the_first_replica() {
+    let (_, replicas) = Network::of([Host::Echo("a")]);
+    replicas.take(&BTreeSet::new());
+    let begun = Instant::now();
+    let comes = async {
+        tokio::time::sleep(SEARCH_TIMEOUT / 2).await;
+        replicas.take(&[address(0)].into());
+    };
+    let (heard, ()) = tokio::join!(write(&replicas), comes);
+    assert_eq!((heard.as_str(), begun.elapsed()), ("a", SEARCH_TIMEOUT / 2));
 }
 
 #[tokio::test]
@@ -258,9 +272,6 @@ async fn a_name_is_looked_up() {
     let tasks = Tasks::new();
     let url = Url::parse(&format!("http://127.0.0.1:{}", address.port())).unwrap();
     let replicas = Replicas::find(&[url], &tasks).unwrap();
-    while replicas.turn().is_empty() {
-        tokio::task::yield_now().await;
-    }
     assert_eq!(read(&replicas).await, "a");
     assert!(tasks.drain(Duration::from_secs(5)).await);
 }
