@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Everything that is checked without running the product. All checks run; the last line names those that failed.
 #
-#   scripts/check.sh [fmt] [clippy] [protos] [scripts] [tree] [licences] [ingress] [chart]    all of them if none is named
+#   scripts/check.sh [fmt] [clippy] [protos] [scripts] [tree] [licences] [ingress] [chart] [terraform] [cost] [alerts] [dashboards]    all of them if none is named
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
-CHECKS=(fmt protos scripts tree clippy licences ingress chart)
+CHECKS=(fmt protos scripts tree clippy licences ingress chart terraform cost alerts dashboards)
 
 check_fmt() { cargo fmt --all --check; }
 
@@ -47,6 +47,22 @@ check_licences() { python3 -B scripts/check_licences.py; }
 
 # What the chart renders to, and whether Kubernetes takes it.
 check_chart() { scripts/chart.sh check; }
+
+# The set-up for AWS, without AWS.
+check_terraform() { scripts/terraform.sh check; }
+
+# That the tables of the page on sizing are those of the figures and prices.
+check_cost() { python3 -B scripts/cost.py check; }
+
+# That alerts fire when they should and only then, and that the runbook knows each.
+check_alerts() {
+    local promtool
+    promtool=$(scripts/tools.sh prometheus && scripts/tools.sh path promtool) || return
+    python3 -B scripts/check_alerts.py || return
+    "$promtool" check rules charts/granary/rules/*.yaml && "$promtool" test rules charts/granary/ci/rules/*_test.yaml
+}
+
+check_dashboards() { python3 -B scripts/dashboards.py check; }
 
 [[ $# -gt 0 ]] || set -- "${CHECKS[@]}"
 for check; do
