@@ -69,10 +69,14 @@ impl Composition<'_> {
             true => Some(self.metadata().await?),
             false => None,
         };
-        let gate = self.gate(metadata.as_ref())?;
+        let unchecked = match &metadata {
+            Some(metadata) => self.served(None, |routes| metadata.mount(routes)),
+            None => self.elsewhere(Service::Metadata)?,
+        };
+        let gate = self.gate(&unchecked);
         let to_metadata = match &metadata {
             Some(metadata) => self.served(Some(&gate), |routes| metadata.mount(routes)),
-            None => self.elsewhere(Service::Metadata)?,
+            None => unchecked,
         };
         let storage = match self.has(Service::Storage) {
             true => Some(self.storage(&to_metadata).await?),
@@ -156,20 +160,16 @@ impl Composition<'_> {
     }
 
     /// Metadata says who may do what, also to the check in front of itself, and records its own calls.
-    fn gate(&self, metadata: Option<&Metadata>) -> Result<Gate> {
-        let unchecked = match metadata {
-            Some(metadata) => self.served(None, |routes| metadata.mount(routes)),
-            None => self.elsewhere(Service::Metadata)?,
-        };
+    fn gate(&self, metadata: &Way) -> Gate {
         let options = ledger::Options {
             clock: Arc::new(SystemClock),
             trusted_hops: self.settings.trusted_hops,
         };
-        let way = self.link(&unchecked, "service:ledger", Role::Service);
-        Ok(Gate {
-            directory: Directory::new(self.link(&unchecked, "service:directory", Role::Service)),
-            ledger: Ledger::start(self.recording, &way, options),
-        })
+        let link = |subject| self.link(metadata, subject, Role::Service);
+        Gate {
+            directory: Directory::new(link("service:directory")),
+            ledger: Ledger::start(self.recording, &link("service:ledger"), options),
+        }
     }
 
     async fn storage(&self, metadata: &Way) -> Result<Storage> {
