@@ -25,5 +25,6 @@ mod retry;
 mod settings;
 mod show;
 mod signals;
+mod traced;
 mod wait;
 mod yaml;

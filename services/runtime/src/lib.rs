@@ -19,6 +19,7 @@ mod spanned;
 pub mod task;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;
 
 pub use link::Link;
 

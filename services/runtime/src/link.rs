@@ -16,6 +16,7 @@ use crate::{
     auth::{self, TokenSource},
     doubtful,
     replicas::Replicas,
+    trace,
 };
 
 /// The code of calls without a valid token, as headers have it.
@@ -91,8 +92,9 @@ impl Service<Request<Body>> for Link {
         if let Some(header) = auth::behalf_header() {
             request.headers_mut().insert(auth::ON_BEHALF_OF, header);
         }
+        let span = trace::call(&mut request);
         let (way, token) = (self.way.take(), self.token.clone());
-        Box::pin(async move {
+        let answer = async move {
             let header = match token.ready() {
                 Some(header) => header,
                 None => match token.header().await {
@@ -111,7 +113,8 @@ impl Service<Request<Body>> for Link {
                 token.refused(header.as_ref());
             }
             Ok(response)
-        })
+        };
+        Box::pin(trace::answered(span, answer))
     }
 }
 

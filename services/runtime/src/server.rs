@@ -22,6 +22,7 @@ use crate::{
     link::Served,
     preface::Greeted,
     spanned::{NewId, REQUEST_ID, Spanned},
+    trace::Traced,
 };
 
 /// Puts the token check in front of services, so that they can be called in this process.
@@ -79,6 +80,7 @@ pub async fn run(
         .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer_fn(Spanned)
+        .layer_fn(Traced)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(auth)
         .into_inner();

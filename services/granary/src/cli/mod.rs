@@ -49,6 +49,7 @@ use crate::{
     retry::Retry,
     serve,
     settings::File,
+    traced::{Component, Traced},
 };
 use context::Context;
 
@@ -106,6 +107,9 @@ struct Cli {
         help_heading = "Settings"
     )]
     config: Option<PathBuf>,
+    /// The command as its help names it, such as `granary job run`.
+    #[arg(skip)]
+    name: String,
     #[command(subcommand)]
     command: Command,
 }
@@ -230,8 +234,24 @@ fn parse(
         .map_err(|error| as_typed(error, &arguments))?;
     match useless(&matches) {
         Some(message) => Err(command.error(ErrorKind::ArgumentConflict, message)),
-        None => Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command)),
+        None => {
+            let name = name_of(&matches);
+            let cli = Cli::from_arg_matches_mut(&mut matches);
+            let cli = cli.map_err(|error| error.format(&mut command))?;
+            Ok(Cli { name, ..cli })
+        }
     }
+}
+
+fn name_of(matches: &ArgMatches) -> String {
+    let mut name = "granary".to_owned();
+    let mut given = matches;
+    while let Some((verb, inner)) = given.subcommand() {
+        name.push(' ');
+        name.push_str(verb);
+        given = inner;
+    }
+    name
 }
 
 // The same error with a usage line of what was typed: flags that environment variables set would stand there as if they were needed.
@@ -290,21 +310,29 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
     }
     let mut file = File::read(cli.config.as_deref()).map_err(Failure::usage)?;
     let filter = cli.logging.filter(command.usual(), file.log.take());
-    let log =
-        |format| telemetry::init(&filter, format).map_err(|error| Failure::flag("--log", error));
     if let Command::Serve(args) = command {
         let settings = args.settle(file).map_err(Failure::usage)?;
-        log(settings.log_format)?;
-        return Ok(serve::run(settings).await?);
+        let traced = Traced::start(&settings.component(), &filter, settings.log_format)?;
+        return traced.lasting(serve::run(settings)).await;
     }
-    log(telemetry::Format::Text)?;
+    let traced = Traced::start(command.component(), &filter, telemetry::Format::Text)?;
+    let (name, lasts) = (cli.name, command.lasts());
+    let work = perform(command, cli.connection, file, out);
+    match lasts {
+        true => traced.lasting(work).await,
+        false => traced.command(&name, work).await,
+    }
+}
+
+/// Runs a command that is no server.
+async fn perform(command: Command, connection: Flags, file: File, out: &Out) -> Outcome {
     let command = match command {
         Command::Ingress(ingress) => return ingress.run(file, out).await,
         Command::Admin(admin::Admin::Migrate(migrate)) => return migrate.run(file, out).await,
         Command::Attempt(attempt) => return attempt.run().await,
         other => other,
     };
-    let config = cli.connection.settle(file).map_err(Failure::usage)?;
+    let config = connection.settle(file).map_err(Failure::usage)?;
     if let Command::Admin(admin::Admin::Health(health)) = command {
         return health.run(&config, out).await;
     }
@@ -359,6 +387,30 @@ impl Command {
             Self::Watch(watch) if watch.waits() => Some(Duration::MAX),
             _ => Some(Duration::ZERO),
         }
+    }
+
+    /// As which part of the platform it exports its traces.
+    fn component(&self) -> Component {
+        match self {
+            Self::Worker(worker::Worker::Run(_))
+            | Self::Attempt(attempt::Attempt::Prepare | attempt::Attempt::Attend) => {
+                Component::Worker
+            }
+            // What runs in a job's image has that image's variables, which are not for this program; and whether a server is well is asked all
+            // the time.
+            Self::Attempt(attempt::Attempt::Exec(_)) | Self::Admin(admin::Admin::Health(_)) => {
+                Component::None
+            }
+            _ => Component::Command,
+        }
+    }
+
+    /// Whether it runs until it is stopped: then each thing that it does is a trace, not all of them together.
+    fn lasts(&self) -> bool {
+        matches!(
+            self,
+            Self::Watch(_) | Self::Worker(worker::Worker::Run(_))
+        )
     }
 
     fn usual(&self) -> Usual {

@@ -19,8 +19,10 @@ use granary_proto::{
     json::to_json,
     metadata::v1::{CompleteSessionRequest, CreateSessionRequest, Session, SessionState},
 };
+use granary_runtime::trace::TARGET;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, field::Empty};
 
 use crate::{
     client::{Client, call, request_id},
@@ -55,6 +57,30 @@ pub(crate) struct Sent {
 
 /// Sends a folder as a session: opens it, sends what is not there yet, and completes it. Safe to repeat after any interruption.
 pub(crate) async fn ingest(
+    client: &Client,
+    out: &Out,
+    folder: &Folder,
+    options: &Options,
+    stop: &CancellationToken,
+) -> Outcome<Sent> {
+    // Of a collector that runs for months, each session is a trace of its own.
+    let span = tracing::info_span!(
+        target: TARGET,
+        "ingest",
+        otel.name = "send session",
+        otel.status_code = Empty,
+        granary.dataset = %options.dataset,
+        granary.session = folder.session,
+    );
+    let sent = ingested(client, out, folder, options, stop);
+    let sent = sent.instrument(span.clone()).await;
+    if sent.is_err() {
+        span.record("otel.status_code", "ERROR");
+    }
+    sent
+}
+
+async fn ingested(
     client: &Client,
     out: &Out,
     folder: &Folder,

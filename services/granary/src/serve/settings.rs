@@ -92,6 +92,15 @@ impl Settings {
         apart.is_none_or(|apart| apart.roles.contains(&service))
     }
 
+    /// Which part of the platform this process is: the services of it, or `embedded` if it is all of them.
+    pub(crate) fn component(&self) -> String {
+        let Some(apart) = &self.apart else {
+            return "embedded".into();
+        };
+        let names: Vec<_> = apart.roles.iter().map(|role| role.name()).collect();
+        names.join("+")
+    }
+
     /// Whether something is to be kept in the data directory: if not, nothing is written to disk at all.
     pub(super) fn needs_folder(&self) -> bool {
         self.database_url.is_none()

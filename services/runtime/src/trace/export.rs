@@ -1,0 +1,84 @@
+//! Spans on their way to a collector: OTLP over gRPC, from a queue with an end, by a thread of its own.
+//!
+//! How is said by the standard variables, which the libraries of OpenTelemetry read themselves: `OTEL_EXPORTER_OTLP_*` (where to), `OTEL_BSP_*` (the
+//! queue: 2,048 spans unless it says otherwise; what does not fit is dropped and counted in the log), `OTEL_TRACES_SAMPLER*` (which traces),
+//! `OTEL_RESOURCE_ATTRIBUTES`.
+
+use std::time::Duration;
+
+use granary_core::{Error, Result};
+use opentelemetry::{KeyValue, trace::TracerProvider as _};
+use opentelemetry_otlp::{SpanExporter, WithTonicConfig as _};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tonic::transport::ClientTlsConfig;
+use tracing::Subscriber;
+use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
+
+use super::TARGET;
+
+/// How long the last spans have to get to the collector: nobody waits longer for one that is away.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Exports spans.
+#[derive(Clone, Debug)]
+pub struct Traces(SdkTracerProvider);
+
+impl Traces {
+    /// Starts to export, as a service of this name. Has to be called within the runtime.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if what the variables say cannot be.
+    pub fn start(service: &str) -> Result<Self> {
+        crate::install_tls();
+        let exporter = SpanExporter::builder()
+            .with_tonic()
+            .with_tls_config(ClientTlsConfig::new().with_native_roots())
+            .build()
+            .map_err(|error| Error::invalid("OTEL_EXPORTER_OTLP_ENDPOINT", error.to_string()))?;
+        let resource = Resource::builder()
+            .with_service_name(service.to_owned())
+            .with_attribute(KeyValue::new("service.namespace", "granary"))
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource)
+            .build();
+        // For spans that are not made as they begin, like the subscriber of the others one for all of the process.
+        opentelemetry::global::set_tracer_provider(provider.clone());
+        Ok(Self(provider))
+    }
+
+    /// Exports to wherever a test wants.
+    #[cfg(test)]
+    pub(crate) fn to(exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static) -> Self {
+        let provider = SdkTracerProvider::builder().with_simple_exporter(exporter);
+        Self(provider.build())
+    }
+
+    /// The layer that takes the spans that are for export.
+    pub(crate) fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+    {
+        // Nothing but what the spans are given: no lines of source, no threads, no log messages.
+        tracing_opentelemetry::layer()
+            .with_tracer(self.0.tracer("granary"))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_target(false)
+            .with_filter(Targets::new().with_target(TARGET, tracing::Level::INFO))
+            .boxed()
+    }
+
+    /// Sends what is left, for at most 2 seconds.
+    pub async fn end(self) {
+        let end = move || self.0.shutdown_with_timeout(PATIENCE);
+        match tokio::task::spawn_blocking(end).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last spans were not exported"),
+            Err(error) => tracing::warn!(%error, "exporting spans broke down"),
+        }
+    }
+}
