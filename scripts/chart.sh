@@ -77,6 +77,7 @@ check_refusals() {
     refused "additional properties 'jwks' not allowed" --set 'oidc[0].jwks=https://id.example' || return
     refused "at '/oidc/0/administrators/0'" --set 'oidc[0].administrators={ada}' || return
     refused "additional properties 'replica' not allowed" --set services.job.replica=2 || return
+    refused "at '/settings/drain_delay'" --set settings.drain_delay=30s || return
     refused "additional properties 'worker' not allowed" --set services.worker.replicas=2 || return
     refused "at '/services/job/replicas'" --set-string services.job.replicas=2 || return
     refused "at '/serviceDefaults/resources/limits/memory'" --set serviceDefaults.resources.limits.memory=lots || return
