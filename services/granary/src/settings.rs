@@ -48,6 +48,7 @@ pub(crate) struct File {
     #[serde(default, deserialize_with = "one_or_more")]
     pub(crate) storage_endpoint: Vec<String>,
     pub(crate) drain_delay: Option<Span>,
+    pub(crate) metrics_listen: Option<String>,
 }
 
 /// How people log in, for `granary login`.

@@ -8,6 +8,7 @@ pub mod db;
 mod doubtful;
 pub mod ledger;
 pub mod link;
+pub mod metrics;
 pub mod objects;
 pub mod outbound;
 mod preface;

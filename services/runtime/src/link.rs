@@ -14,7 +14,7 @@ use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
     auth::{self, TokenSource},
-    doubtful,
+    doubtful, metrics,
     replicas::Replicas,
     trace,
 };
@@ -94,6 +94,7 @@ impl Service<Request<Body>> for Link {
         }
         let span = trace::call(&mut request);
         let (way, token) = (self.way.take(), self.token.clone());
+        let counted = metrics::call(&request);
         let answer = async move {
             let header = match token.ready() {
                 Some(header) => header,
@@ -114,7 +115,7 @@ impl Service<Request<Body>> for Link {
             }
             Ok(response)
         };
-        Box::pin(trace::answered(span, answer))
+        Box::pin(metrics::answered(counted, trace::answered(span, answer)))
     }
 }
 

@@ -77,6 +77,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<()> {
     let layers = ServiceBuilder::new()
+        .layer_fn(crate::metrics::Counted)
         .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer_fn(Spanned)

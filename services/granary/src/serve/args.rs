@@ -9,7 +9,7 @@ use granary_runtime::secret::Secret;
 use super::{
     oidc, service,
     settings::{Settings, check_apart, check_reach},
-    values::{address, audit_kept, clock_skew, format, public_endpoint, with_keys},
+    values::{address, audit_kept, clock_skew, format, metrics_listen, public_endpoint, with_keys},
 };
 use crate::settings::{File, secret};
 
@@ -61,6 +61,9 @@ pub(crate) struct Args {
     /// [default: 0]
     #[arg(long, env = "GRANARY_TRUSTED_HOPS", value_name = "N")]
     trusted_hops: Option<usize>,
+    /// Where Prometheus asks for metrics (GET /metrics), such as 127.0.0.1:9090; nobody else should reach it [default: nowhere]
+    #[arg(long, env = "GRANARY_METRICS_LISTEN", value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
     #[arg(long, env = "AWS_ACCESS_KEY_ID", hide = true)]
     access_key: Option<String>,
     #[arg(
@@ -120,6 +123,7 @@ impl Args {
                 .unwrap_or(defaults.trusted_hops),
             apart,
             drain_delay,
+            metrics_listen: metrics_listen(self.metrics_listen, file.metrics_listen)?,
             kubernetes: file.kubernetes.map(Table::settle).transpose()?,
             ..defaults
         };
@@ -143,14 +147,16 @@ mod tests {
             ..Args::default()
         };
         let file = file(
-            "listen = \"127.0.0.1:1\"\ns3_listen = \"127.0.0.1:2\"\njob_slots = 7\nlog_format = \"json\"\n",
+            "listen = \"127.0.0.1:1\"\ns3_listen = \"127.0.0.1:2\"\njob_slots = 7\nlog_format = \"json\"\nmetrics_listen = \"127.0.0.1:4\"\n",
         );
         let settings = args.settle(file).unwrap();
         assert_eq!((settings.listen.port(), settings.s3_listen.port()), (3, 2));
         assert_eq!(settings.job_slots, 7);
         assert_eq!(settings.log_format, Format::Json);
+        assert_eq!(settings.metrics_listen.unwrap().port(), 4);
         let settings = Args::default().settle(File::default()).unwrap();
         assert_eq!(settings.listen.port(), 7070);
+        assert_eq!(settings.metrics_listen, None);
     }
 
     #[test]
@@ -169,6 +175,10 @@ mod tests {
                 "clock_skew: expected at most 5m: tokens that ended would count for too long",
             ),
             ("audit_kept = \"1h\"\n", "audit_kept: expected at least 1d"),
+            (
+                "metrics_listen = \"9090\"\n",
+                "metrics_listen: expected an address such as 127.0.0.1:9090, got \"9090\"",
+            ),
         ] {
             let error = Args::default().settle(file(text)).unwrap_err();
             assert_eq!(error.to_string(), said);

@@ -6,6 +6,7 @@ use granary_core::{Error, Result};
 use granary_runtime::{
     auth::{AuthLayer, Issuer, Verifier},
     ledger::Ledger,
+    metrics::Exporter,
     server,
     task::Tasks,
 };
@@ -28,6 +29,7 @@ pub struct Platform {
     data: Option<DataDir>,
     address: SocketAddr,
     objects: Url,
+    metrics: Option<SocketAddr>,
     ledger: Ledger,
     drain_delay: Duration,
     // Told first, so that others send their calls elsewhere.
@@ -45,6 +47,11 @@ impl Platform {
         let needed = settings.needs_folder();
         let data = needed.then(|| DataDir::open(&settings.data_dir));
         let data = data.transpose()?;
+        // Before all that counts.
+        let metrics = match settings.metrics_listen {
+            Some(address) => Some(Exporter::open(address, &settings.component()).await?),
+            None => None,
+        };
         let outside = server::bind(settings.listen, "server", "--listen").await?;
         let inside = match &settings.apart {
             Some(apart) => {
@@ -76,10 +83,14 @@ impl Platform {
         let composed = composed.build().await?;
         let ledger = composed.ledger.clone();
         serve(&services, outside, inside, composed);
+        let told_at = metrics.as_ref().map(Exporter::address);
+        // To the end, also while calls in progress end.
+        metrics.into_iter().for_each(|it| it.start(&recording));
         Ok(Self {
             data,
             address,
             objects: endpoint,
+            metrics: told_at,
             ledger,
             drain_delay: settings.drain_delay,
             ready,
@@ -97,6 +108,11 @@ impl Platform {
     /// Where presigned URLs point to.
     pub fn object_endpoint(&self) -> &Url {
         &self.objects
+    }
+
+    /// Where metrics are asked for, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Where the local administrator's token is, if there is one.

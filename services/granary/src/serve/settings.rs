@@ -50,6 +50,8 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// How jobs run in a cluster, if they do.
     pub kubernetes: Option<granary_kubernetes::Settings>,
+    /// Where metrics are asked for; nowhere if not given.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// An outside object store.
@@ -83,6 +85,7 @@ impl Settings {
             apart: None,
             drain_delay: Duration::ZERO,
             kubernetes: None,
+            metrics_listen: None,
         }
     }
 

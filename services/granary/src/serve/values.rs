@@ -58,6 +58,16 @@ pub(super) fn address(
     })
 }
 
+/// Where metrics are asked for, if anywhere.
+pub(super) fn metrics_listen(
+    flag: Option<SocketAddr>,
+    file: Option<String>,
+) -> Result<Option<SocketAddr>> {
+    let usual = SocketAddr::from(([127, 0, 0, 1], 9090));
+    let filed = || file.map(|text| address("metrics_listen", Some(text), usual));
+    flag.map_or_else(|| filed().transpose(), |flag| Ok(Some(flag)))
+}
+
 pub(super) fn format(text: Option<&str>) -> Result<Format> {
     match text {
         None | Some("text") => Ok(Format::Text),
