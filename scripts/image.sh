@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image of Granary as an archive, with neither a daemon nor a registry; the Dockerfile makes the same with Docker.
 #
-#   scripts/image.sh             builds the program, statically linked, and writes target/image/granary.tar
+#   scripts/image.sh             builds the program, statically linked, as target/image/granary, and writes target/image/granary.tar
 #   scripts/image.sh PROGRAM     the same with a program that is built already
 #   scripts/image.sh --envoy     writes target/image/envoy.tar: Envoy as in `scripts/tools.sh envoy`, for clusters that reach no registry
 #
@@ -26,7 +26,8 @@ build() {
         CFLAGS="-ffile-prefix-map=$ROOT=/granary -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
         CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_DEV_STRIP=symbols CARGO_TARGET_DIR=$OUT \
         cargo build --profile "$PROFILE" --locked --package granary --target "$host"
-    PROGRAM=$OUT/$host/${PROFILE/dev/debug}/granary
+    PROGRAM=$OUT/granary
+    cp "$OUT/$host/${PROFILE/dev/debug}/granary" "$PROGRAM"
 }
 
 assemble() {
