@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use granary_proto::job::v1::{FailureClass, JobFinish, JobState, Lease};
+use granary_runtime::trace::{self, Parent, TARGET};
 use granary_worker::{
     board::{Held, Why},
     pod::Said,
@@ -32,6 +33,18 @@ const REST: Duration = Duration::from_secs(15);
 impl Launcher {
     /// Makes an attempt of a lease.
     pub(crate) async fn leased(&self, lease: Lease) {
+        let job = lease.job.as_ref();
+        let parent = job.and_then(|job| Parent::parse(&job.trace_parent));
+        let span = tracing::info_span!(
+            target: TARGET,
+            "attempt",
+            granary.job = job.map(|job| job.name.as_str()),
+            granary.attempt = lease.attempt,
+        );
+        trace::within(span, parent, self.attempt(lease)).await;
+    }
+
+    async fn attempt(&self, lease: Lease) {
         let known = match Known::of(&lease) {
             Ok(known) => known,
             Err(error) => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use granary_core::{Result, name::JobName};
 use granary_proto::job::v1::{Job as Asked, Lease};
+use granary_runtime::trace::{self, Parent};
 use granary_worker::pod::{Order, command, place};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Secret};
 use serde_json::json;
@@ -99,6 +100,9 @@ pub(crate) fn job(
     if handler.network {
         labels[names::EGRESS] = "true".into();
     }
+    let submitted = || Parent::parse(&asked.trace_parent);
+    let trace_parent = trace::parent().or_else(submitted);
+    let trace_parent = trace_parent.map_or_else(String::new, |parent| parent.to_string());
     let shape = Shape {
         settings,
         profile: &profile,
@@ -106,6 +110,7 @@ pub(crate) fn job(
         resources: asked.resources.unwrap_or_default(),
         known,
         command: command(lease),
+        trace_parent: &trace_parent,
     };
     let manifest = json!({
         "metadata": {

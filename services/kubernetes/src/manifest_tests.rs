@@ -127,3 +127,36 @@ fn a_job_says_its_own_profile_and_one_that_is_not_there_is_told() {
     let error = job(&options, &known, &lease).unwrap().unwrap_err();
     assert!(error.contains("no profile \"tpu\""), "{error}");
 }
+
+#[test]
+fn granarys_own_containers_continue_the_trace_and_the_users_has_nothing_of_it() {
+    let (mut options, mut lease) = (options(), lease());
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
+    let set = (endpoint.0.to_owned(), endpoint.1.to_owned());
+    options.settings.environment = BTreeMap::from([set]);
+    let known = Known::of(&lease).unwrap();
+    let variables = |lease: &Lease| {
+        let made = job(&options, &known, lease).unwrap().unwrap();
+        let pod = made.spec.unwrap().template.spec.unwrap();
+        let own = pod.init_containers.unwrap();
+        let all = own.into_iter().chain(pod.containers);
+        let names = all.map(|container| {
+            let env = container.env.into_iter().flatten();
+            env.map(|variable| (variable.name, variable.value.unwrap_or_default()))
+                .collect::<BTreeMap<_, _>>()
+        });
+        names.collect::<Vec<_>>()
+    };
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (given, expected) in [(trace, Some(trace)), ("nonsense", None), ("", None)] {
+        lease.job.as_mut().unwrap().trace_parent = given.into();
+        let [prepare, attend, program] = &variables(&lease)[..] else {
+            panic!("not three containers");
+        };
+        for own in [prepare, attend] {
+            assert_eq!(own[endpoint.0], endpoint.1);
+            assert_eq!(own.get("TRACEPARENT").map(String::as_str), expected);
+        }
+        assert_eq!(program.keys().collect::<Vec<_>>(), ["SEED"]);
+    }
+}

@@ -30,6 +30,8 @@ pub(crate) struct Shape<'a> {
     pub resources: Resources,
     pub known: &'a Known,
     pub command: Command,
+    /// What its own containers follow from, as `traceparent` has it; empty if it is part of no trace.
+    pub trace_parent: &'a str,
 }
 
 /// The specification of a pod.
@@ -101,6 +103,16 @@ fn own(shape: &Shape<'_>, what: &str, mounts: &Json) -> Json {
         "securityContext": confined(),
         "volumeMounts": mounts,
     });
+    let variables = shape.settings.environment.iter();
+    let traced = [("TRACEPARENT", shape.trace_parent)];
+    let env: Vec<Json> = variables
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .chain(traced.into_iter().filter(|(_, value)| !value.is_empty()))
+        .map(|(name, value)| json!({"name": name, "value": literal(value)}))
+        .collect();
+    if !env.is_empty() {
+        container["env"] = env.into();
+    }
     pull(shape.settings, &mut container);
     container
 }

@@ -32,6 +32,8 @@ pub struct Table {
     image_patience: Option<Span>,
     schedule_patience: Option<Span>,
     #[serde(default)]
+    environment: BTreeMap<String, String>,
+    #[serde(default)]
     profiles: BTreeMap<String, Profile>,
 }
 
@@ -89,6 +91,9 @@ pub struct Settings {
     pub image_patience: Duration,
     /// How long a pod may wait for room before the job is handed back.
     pub schedule_patience: Duration,
+    /// Variables of Granary's own containers beside a job's program, such as those that say where traces are exported to. The program has none of
+    /// them.
+    pub environment: BTreeMap<String, String>,
     /// Profiles by name.
     pub profiles: BTreeMap<String, Profile>,
 }
@@ -120,6 +125,7 @@ impl Table {
             kubeconfig: self.kubeconfig,
             image_patience: span(self.image_patience, 300),
             schedule_patience: span(self.schedule_patience, 600),
+            environment: self.environment,
             profiles: self.profiles,
         };
         settings.check()?;

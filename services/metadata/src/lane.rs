@@ -7,6 +7,7 @@ use granary_core::{Error, Result};
 use granary_runtime::{
     batch::{Batcher, Limits},
     task::Tasks,
+    trace,
 };
 
 use crate::{Context, store::unit::Unit};
@@ -31,7 +32,7 @@ impl Lane {
         let context = context.clone();
         Self(Batcher::start(
             tasks,
-            "small writes",
+            "metadata: small writes",
             LIMITS,
             move |works| run(context.clone(), works),
         ))
@@ -43,8 +44,10 @@ impl Lane {
         T: Send + 'static,
         F: for<'u> FnOnce(&'u Unit) -> BoxFuture<'u, Result<T>> + Send + 'static,
     {
+        // It is made by a task of many callers.
+        let parent = trace::parent();
         let work: Work = Box::new(move |unit| {
-            let result = work(unit);
+            let result = trace::following(parent, work(unit));
             Box::pin(async move { Ok(Box::new(result.await?) as Outcome) })
         });
         let outcome = self.0.call(work).await?;

@@ -20,6 +20,7 @@ use crate::{
     launch::{Ending, Exit, Launch, Program},
     output,
     outputs::Sender,
+    traced,
 };
 
 /// How many pieces of output may lie between program and log.
@@ -102,6 +103,7 @@ pub(crate) async fn run(
         Ok(name) => attempt.run(host, &name).await,
         Err(error) => Outcome::infrastructure("the lease is not understood", &error),
     };
+    traced::ended(&outcome);
     // What the program said last should be there when the job is seen to have ended.
     let _ = tokio::time::timeout(FLUSH, held.flushed()).await;
     if held.why() == Some(Why::Lost) {
@@ -153,7 +155,7 @@ impl Attempt<'_> {
             }
         };
         let prepared = tokio::select! {
-            prepared = self.prepare(name, &working) => prepared,
+            prepared = traced::phase("prepare", self.prepare(name, &working)) => prepared,
             () = self.held.stop.cancelled() => Err(self.stopped()),
         };
         let outcome = match prepared {
@@ -243,10 +245,13 @@ impl Attempt<'_> {
         self.held.progress(JobState::Running);
         let (sender, receiver) = mpsc::channel(PIECES);
         let log = working.log();
-        let (exit, kept) = tokio::join!(
-            host.launcher.run(&program, sender, self.held.stop.clone()),
-            output::take(&log, self.held, receiver, None)
-        );
+        let running = async {
+            tokio::join!(
+                host.launcher.run(&program, sender, self.held.stop.clone()),
+                output::take(&log, self.held, receiver, None)
+            )
+        };
+        let (exit, kept) = traced::phase("run", running).await;
         if let Err(error) = kept {
             tracing::warn!(%error, job = self.held.job, "the program's output was not kept");
         }
@@ -256,7 +261,7 @@ impl Attempt<'_> {
         };
         let outcome = self.judge(&program, exit);
         self.held.progress(JobState::Finishing);
-        self.collect(name, working, outcome).await
+        traced::phase("finish", self.collect(name, working, outcome)).await
     }
 
     /// What the end of its program makes of the attempt.

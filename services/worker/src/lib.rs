@@ -14,6 +14,7 @@ pub mod pod;
 pub mod refusal;
 pub mod report;
 mod slots;
+mod traced;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -22,7 +23,7 @@ use granary_proto::{
     convert,
     job::v1::{AcquireJobsResponse, Lease, Resources},
 };
-use granary_runtime::{Link, task::Tasks};
+use granary_runtime::{Link, task::Tasks, trace};
 use granary_transfer::{DownloadOptions, Downloader};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -257,7 +258,8 @@ impl Worker {
             self.slots.take(&need);
             let (worker, finishes, stop) = (self.clone(), finishes.clone(), stop.clone());
             attempts.spawn("attempt", async move {
-                worker.attempt(lease, &finishes, &stop).await;
+                let (span, parent) = traced::attempt(&lease);
+                trace::within(span, parent, worker.attempt(lease, &finishes, &stop)).await;
                 worker.slots.give_back(&need);
             });
         }

@@ -15,7 +15,7 @@ use granary_proto::{
     convert,
     job::v1::{CreateJobRequest, Job, JobState, ListJobsRequest, ListJobsResponse},
 };
-use granary_runtime::{db, rpc::required};
+use granary_runtime::{db, rpc::required, trace};
 use prost::Message as _;
 
 use crate::{
@@ -57,6 +57,7 @@ pub(crate) async fn create(inner: &Inner, author: &str, request: CreateJobReques
     }
     let now = core.now();
     job.author = author.to_owned();
+    job.trace_parent = trace::parent().map_or_else(String::new, |parent| parent.to_string());
     job.create_time = Some(convert::timestamp(clock::from_micros(now)));
     let handler = definition.entrypoint.handler.as_ref();
     let new = New {

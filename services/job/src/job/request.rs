@@ -209,11 +209,13 @@ mod tests {
         let job = Job {
             inputs: vec![input("data_ids", &["x"])],
             author: "somebody else".into(),
+            trace_parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
             state: 6,
             ..Job::default()
         };
         let checked = check(job, &entrypoint()).unwrap();
         assert_eq!((checked.author.as_str(), checked.state), ("", 0));
+        assert_eq!(checked.trace_parent, "");
         assert_eq!(checked.resources.unwrap().cpus, 1.0);
     }
 }

@@ -7,13 +7,18 @@ use granary_proto::{
     convert,
     job::v1::{Job, JobState, Lease},
 };
-use granary_runtime::{batch::Batcher, db};
+use granary_runtime::{
+    batch::Batcher,
+    db,
+    trace::{self, Parent},
+};
 use prost::Message as _;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::room::Room;
 use crate::{
     core::Core,
+    gauges,
     store::jobs::{self as store, Fit, Row},
 };
 
@@ -86,6 +91,7 @@ async fn one(
                 break;
             }
             room.take(&row.name.project);
+            gauges::waited(&row, now);
             taken.push(row.seq);
             leases.push(lease);
         }
@@ -114,6 +120,7 @@ async fn lease(
         .map_err(|error| granary_core::Error::internal("reading a job", error))?;
     job.name = row.name.to_string();
     job.set_state(JobState::Assigned);
+    waited(row, &job, now);
     let attempt = i32::try_from(row.attempt + 1).unwrap_or(i32::MAX);
     job.attempts = vec![granary_proto::job::v1::Attempt {
         number: attempt,
@@ -128,4 +135,15 @@ async fn lease(
         attempt,
         expire_time: Some(convert::timestamp(clock::from_micros(expires))),
     })
+}
+
+/// Shows in the job's trace how long it waited.
+fn waited(row: &Row, job: &Job, now: i64) {
+    let at = |micros| clock::from_micros(micros).into();
+    let Some(parent) = Parent::parse(&job.trace_parent) else {
+        return;
+    };
+    let times = (at(row.created.max(row.ready)), at(now));
+    let attributes = [("granary.job", job.name.clone())];
+    trace::past(Some(&parent), "job queued".into(), times, attributes);
 }

@@ -66,6 +66,7 @@ fn wire(context: &Context, batch: Batch) -> WatchEventsResponse {
         r#type: event.kind,
         resource: event.resource,
         create_time: time(event.created),
+        trace_parent: event.trace,
     };
     WatchEventsResponse {
         resume_token: context.feed.token(batch.place),

@@ -20,7 +20,8 @@ impl MigrationTrait for Migration {
 const STATEMENTS: &[&str] = &[
     "CREATE TABLE events (
         seq {sequence},
-        project {text} NOT NULL, type {text} NOT NULL, resource {text} NOT NULL, created BIGINT NOT NULL
+        project {text} NOT NULL, type {text} NOT NULL, resource {text} NOT NULL, created BIGINT NOT NULL,
+        trace {text} NOT NULL DEFAULT ''
     )",
     "CREATE INDEX events_of_project ON events (project, seq)",
     "CREATE TABLE streams (stream {text} NOT NULL PRIMARY KEY)",

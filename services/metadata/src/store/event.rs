@@ -12,6 +12,8 @@ pub(crate) struct Event {
     pub kind: String,
     pub resource: String,
     pub created: i64,
+    /// The call that it comes of; empty if it is part of no trace.
+    pub trace: String,
 }
 
 /// Which events somebody wants to see.
@@ -44,7 +46,7 @@ pub(crate) async fn after(
 ) -> Result<Vec<Event>> {
     let mut sql = Sql::new(
         on.get_database_backend(),
-        "SELECT seq, type, resource, created FROM events WHERE seq > ",
+        "SELECT seq, type, resource, created, trace FROM events WHERE seq > ",
     );
     sql.bind(last).push(" AND seq <= ").bind(newest);
     if let Some(project) = &wanted.project {
@@ -74,6 +76,7 @@ pub(crate) async fn after(
             kind: row.get()?,
             resource: row.get()?,
             created: row.get()?,
+            trace: row.get()?,
         })
     };
     sql.all(on, read).await

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use granary_core::Result;
-use granary_runtime::db;
+use granary_runtime::{db, trace};
 use sea_orm::DatabaseTransaction;
 
 use crate::Context;
@@ -18,6 +18,8 @@ pub(crate) struct NewEvent {
     pub project: String,
     pub kind: &'static str,
     pub resource: String,
+    /// The call that it comes of.
+    pub trace: String,
 }
 
 /// A transaction that emits events. Only one goes on at a time, so that events are numbered in the order in which they become visible.
@@ -55,6 +57,7 @@ impl Unit {
             project: project.to_owned(),
             kind,
             resource: resource.to_string(),
+            trace: trace::parent().map_or_else(String::new, |parent| parent.to_string()),
         };
         self.events
             .lock()
@@ -69,15 +72,21 @@ impl Unit {
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut newest = None;
-        // A row has four variables.
-        for chunk in events.chunks(db::MAX_VARIABLES / 4) {
+        // A row has five variables.
+        for chunk in events.chunks(db::MAX_VARIABLES / 5) {
             let backend = context.db.backend();
             let mut sql = Sql::new(
                 backend,
-                "INSERT INTO events (project, type, resource, created) VALUES ",
+                "INSERT INTO events (project, type, resource, created, trace) VALUES ",
             );
             sql.tuples(chunk, |e| {
-                values![e.project.as_str(), e.kind, e.resource.as_str(), self.now]
+                values![
+                    e.project.as_str(),
+                    e.kind,
+                    e.resource.as_str(),
+                    self.now,
+                    e.trace.as_str()
+                ]
             });
             sql.push(" RETURNING seq");
             let numbers = sql.all(&self.tx, |row| row.get::<i64>()).await?;

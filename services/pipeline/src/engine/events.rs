@@ -3,11 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use granary_core::{Error, Result, name::SessionName};
-use granary_runtime::{db::in_time, rpc::from_status};
+use granary_proto::metadata::v1::Event;
+use granary_runtime::{db::in_time, rpc::from_status, trace::Parent};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use crate::store::{cursor, works};
+use crate::store::{
+    cursor,
+    works::{self, Completed},
+};
 
 /// The token of the oldest event that is kept: nothing that completed before the first start is missed.
 const OLDEST: &str = "0";
@@ -55,11 +59,17 @@ async fn listen(engine: &Engine, heard: &mut bool) -> Result<()> {
     };
     while let Some(batch) = events.message().await.map_err(from_status)? {
         *heard = true;
-        let sessions: Vec<SessionName> = batch
+        let completed = |event: &Event| {
+            Some(Completed {
+                session: SessionName::parse(&event.resource).ok()?,
+                trace: Parent::parse(&event.trace_parent),
+            })
+        };
+        let sessions: Vec<Completed> = batch
             .events
             .iter()
             .filter(|event| event.r#type == crate::definition::EVENT)
-            .filter_map(|event| SessionName::parse(&event.resource).ok())
+            .filter_map(completed)
             .collect();
         let queued = works::enqueue(&engine.db, &sessions, &batch.resume_token, engine.now());
         if in_time(queued).await? > 0 {

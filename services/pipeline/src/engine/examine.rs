@@ -139,7 +139,7 @@ impl<'a> Examination<'a> {
                 let Action::Check(Check::Content(check)) = &step.action else {
                     continue;
                 };
-                let record = self.check_one(examined, at, step, check);
+                let record = self.check_one(examined, at, (place, step), check);
                 report::merge(&mut examined.errors, &record.errors);
                 put(&mut examined.records, at, place, Some(record));
             }
@@ -150,7 +150,7 @@ impl<'a> Examination<'a> {
         &mut self,
         examined: &mut Examined,
         at: usize,
-        step: &Step,
+        (place, step): (usize, &Step),
         check: &ContentCheck,
     ) -> StepRecord {
         if !step.when.applies(&examined.item, &self.subject.session)
@@ -162,7 +162,9 @@ impl<'a> Examination<'a> {
         let (finding, cached) = match (self.known.get(&key), &self.read) {
             (Some(known), _) => (known.finding.clone(), true),
             (None, Some(Ok(content))) => {
-                let finding = check.run(&examined.item, content);
+                let run = || check.run(&examined.item, content);
+                let plan = self.subject.plans.get(at);
+                let finding = plan.map_or_else(run, |plan| plan.time(place, run));
                 self.learn(
                     key,
                     Cached {
@@ -223,21 +225,23 @@ impl<'a> Examination<'a> {
                     Transform::Copy => examined
                         .makings
                         .push(making(examined.item.path.clone(), How::Copy)),
-                    Transform::Thumbnail(thumbnail) => match self.render(thumbnail) {
-                        Ok(how) => examined
-                            .makings
-                            .push(making(thumbnail.path(&examined.item.path, &step.name), how)),
-                        Err(errors) => {
-                            report::merge(&mut failed, &errors);
-                            put(
-                                &mut examined.records,
-                                at,
-                                place,
-                                Some(StepRecord::judged(&step.name, errors, false)),
-                            );
-                            continue;
+                    Transform::Thumbnail(thumbnail) => {
+                        match plan.time(place, || self.render(thumbnail)) {
+                            Ok(how) => examined
+                                .makings
+                                .push(making(thumbnail.path(&examined.item.path, &step.name), how)),
+                            Err(errors) => {
+                                report::merge(&mut failed, &errors);
+                                put(
+                                    &mut examined.records,
+                                    at,
+                                    place,
+                                    Some(StepRecord::judged(&step.name, errors, false)),
+                                );
+                                continue;
+                            }
                         }
-                    },
+                    }
                 }
                 if let Some(slot) = made.get_mut(place) {
                     *slot = true;

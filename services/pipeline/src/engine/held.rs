@@ -91,6 +91,7 @@ mod tests {
 
     fn work(lease: i64) -> Work {
         Work {
+            trace: None,
             session: SessionName::new("p", "raw", "s").unwrap(),
             lease,
             tries: Tries::default(),

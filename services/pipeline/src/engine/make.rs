@@ -69,10 +69,9 @@ pub(crate) async fn make_all(
         match session {
             Err(reason) => group.fail(copies.iter().chain(&uploads), &reason),
             Ok(session) => {
-                if group.copy(&session, copies).await?.is_err() {
+                if group.make(&session, copies, &uploads).await?.is_err() {
                     return Ok(Err(Stale));
                 }
-                group.upload(&session, &uploads).await?;
             }
         }
     }
@@ -100,6 +99,30 @@ impl Group<'_> {
             .get(self.plan)
             .map(|plan| plan.run.to_string())
             .unwrap_or_default()
+    }
+
+    /// Makes all of them, copies first.
+    async fn make(
+        &mut self,
+        into: &SessionName,
+        copies: Vec<Job>,
+        uploads: &[Job],
+    ) -> Result<std::result::Result<(), Stale>> {
+        let plan = self.subject.plans.get(self.plan);
+        let timings = plan.map(|plan| plan.timings.clone());
+        let timing = timings.as_ref().and_then(|timings| timings.get(self.step));
+        let assets = copies.len() + uploads.len();
+        let work = async {
+            if self.copy(into, copies).await?.is_err() {
+                return Ok(Err(Stale));
+            }
+            self.upload(into, uploads).await?;
+            Ok(Ok(()))
+        };
+        match timing {
+            Some(timing) => timing.time_all(assets, work).await,
+            None => work.await,
+        }
     }
 
     /// Copies in batches. A batch that is refused is halved until the one that is to blame stands alone.

@@ -17,6 +17,7 @@ mod queue;
 pub(crate) mod read;
 mod session;
 mod subject;
+mod timing;
 mod verdict;
 mod whole;
 

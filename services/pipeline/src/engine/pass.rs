@@ -58,8 +58,14 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Works on all assets, and ends the session.
+    pub(super) async fn all(&mut self) -> Result<()> {
+        self.assets().await?;
+        self.finish().await
+    }
+
     /// Works on all assets that have no result yet: while the verdicts of one page are written, the next is examined.
-    pub(super) async fn assets(&mut self) -> Result<()> {
+    async fn assets(&mut self) -> Result<()> {
         let (send, mut receive) = mpsc::channel(1);
         let (engine, subject) = (self.engine, self.subject.clone());
         let examine = async move {
@@ -211,7 +217,7 @@ impl Pass<'_> {
     }
 
     /// Completes the outputs, tells the session's verdict, and ends the runs.
-    pub(super) async fn finish(&mut self) -> Result<()> {
+    async fn finish(&mut self) -> Result<()> {
         let plans = &self.subject.plans;
         let datasets: BTreeSet<String> = plans
             .iter()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use granary_core::name::RunName;
 
+use super::timing::Timing;
 use crate::{
     definition::{Definition, ForEach, Step},
     item::{Item, SessionInfo},
@@ -19,15 +20,34 @@ pub(crate) struct Plan {
     pub(crate) definition: Arc<Definition>,
     /// By place; none for steps of single assets.
     pub(crate) of_session: Vec<Option<StepRecord>>,
+    /// By place, when each step worked.
+    pub(crate) timings: Arc<[Timing]>,
 }
 
 impl Plan {
     pub(crate) fn new(run: RunName, definition: Arc<Definition>) -> Self {
         let of_session = vec![None; definition.steps.len()];
+        let timings = definition.steps.iter().map(|_| Timing::new()).collect();
         Self {
             run,
             definition,
             of_session,
+            timings,
+        }
+    }
+
+    /// Does a piece of the work of the step at a place.
+    pub(crate) fn time<T>(&self, place: usize, work: impl FnOnce() -> T) -> T {
+        match self.timings.get(place) {
+            Some(timing) => timing.time(work),
+            None => work(),
+        }
+    }
+
+    /// Exports a span for each step that worked.
+    pub(super) fn export(&self) {
+        for (step, timing) in self.definition.steps.iter().zip(&*self.timings) {
+            timing.export(&step.name, self.run.to_string());
         }
     }
 

@@ -5,12 +5,17 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use granary_core::{Error, Result};
-use granary_runtime::{db::in_time, task::Tasks};
+use granary_runtime::{
+    db::in_time,
+    task::Tasks,
+    trace::{self, TARGET},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Span, field::Empty};
 
 use super::{
     Engine, LEASE,
@@ -97,7 +102,16 @@ fn start(
 ) {
     let hold = held.hold(&work);
     let (engine, stop) = (engine.clone(), tasks.stopping());
-    tasks.spawn("pipeline-session", async move {
+    let span = tracing::info_span!(
+        target: TARGET,
+        "session",
+        otel.name = "pipeline session",
+        otel.status_code = Empty,
+        granary.session = %work.session,
+        granary.attempt = work.tries.attempts + 1,
+    );
+    let parent = work.trace.clone();
+    let working = async move {
         tokio::select! {
             biased;
             () = stop.cancelled() => hand_over(&engine, &work).await,
@@ -109,7 +123,8 @@ fn start(
         }
         drop((hold, permit));
         engine.due.notify_one();
-    });
+    };
+    tasks.spawn("pipeline-session", trace::within(span, parent, working));
 }
 
 /// Lets the next process go on at once, rather than when the lease ends.
@@ -129,7 +144,9 @@ async fn give_back(engine: &Engine, work: &Work, tries: Tries, pause: Duration) 
 async fn work_on(engine: &Engine, work: &Work) {
     let progressed = AtomicBool::new(false);
     let note = || progressed.store(true, Ordering::Relaxed);
-    let Err(error) = session::process(engine, work, &note).await else {
+    let worked = session::process(engine, work, &note).await;
+    trace::ended(&Span::current(), &worked);
+    let Err(error) = worked else {
         return;
     };
     let before = if progressed.into_inner() {

@@ -57,8 +57,11 @@ pub(crate) async fn process(
         counts,
         progressed,
     };
-    pass.assets().await?;
-    pass.finish().await
+    let worked = pass.all().await;
+    for plan in &pass.subject.plans {
+        plan.export();
+    }
+    worked
 }
 
 /// What earlier attempts could not do, by plan.

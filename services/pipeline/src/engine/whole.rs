@@ -37,14 +37,17 @@ pub(crate) async fn judge(
             .definition
             .steps
             .iter()
-            .map(|step| match &step.action {
-                Action::Check(Check::SessionComplete(_)) => {
-                    listed.next().map(|listed| match listed {
+            .enumerate()
+            .map(|(place, step)| match &step.action {
+                Action::Check(Check::SessionComplete(_)) => listed.next().map(|listed| {
+                    plan.time(place, || match listed {
                         Ok(listed) => steps::missing(&listed),
                         Err(report) => report,
                     })
+                }),
+                Action::Check(Check::MetadataSchema(check)) => {
+                    Some(plan.time(place, || check.run(session, file)))
                 }
-                Action::Check(Check::MetadataSchema(check)) => Some(check.run(session, file)),
                 _ => None,
             })
             .collect();
@@ -111,7 +114,8 @@ fn transform(
                 set(plan, place, StepRecord::skipped(&step.name));
                 continue;
             }
-            let errors = match steps::metadata_attributes(session, file) {
+            let made = plan.time(place, || steps::metadata_attributes(session, file));
+            let errors = match made {
                 Ok(attributes) => {
                     all.extend(attributes);
                     Report::new()

@@ -122,5 +122,6 @@ fn show(row: RunRow) -> Run {
         create_time: wire_time(row.create_time),
         start_time: wire_time(row.start_time),
         finish_time: wire_time(row.finish_time),
+        trace_parent: row.trace,
     }
 }

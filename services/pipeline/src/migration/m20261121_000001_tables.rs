@@ -42,7 +42,7 @@ const TABLES: [&str; 14] = [
         id {text} NOT NULL PRIMARY KEY, project {text} NOT NULL, pipeline {text} NOT NULL, version BIGINT NOT NULL, session {text} NOT NULL,
         state BIGINT NOT NULL, asset_count BIGINT NOT NULL, done_count BIGINT NOT NULL, rejected_count BIGINT NOT NULL,
         cached_count BIGINT NOT NULL, worked_count BIGINT NOT NULL, error {text} NOT NULL, create_time BIGINT NOT NULL,
-        start_time BIGINT NOT NULL, finish_time BIGINT NOT NULL)",
+        start_time BIGINT NOT NULL, finish_time BIGINT NOT NULL, trace {text} NOT NULL)",
     "CREATE UNIQUE INDEX runs_once ON runs (project, pipeline, session, version)",
     "CREATE INDEX runs_by_project ON runs (project, id)",
     "CREATE INDEX runs_by_pipeline ON runs (project, pipeline, id)",
@@ -50,7 +50,7 @@ const TABLES: [&str; 14] = [
     // `due`: when it may be taken; the end of the lease while somebody works on it, the end of a pause after a failure.
     "CREATE TABLE works (
         session {text} NOT NULL PRIMARY KEY, state BIGINT NOT NULL, due BIGINT NOT NULL, lease BIGINT NOT NULL, owner {text} NOT NULL,
-        attempts BIGINT NOT NULL, strikes BIGINT NOT NULL, create_time BIGINT NOT NULL)",
+        attempts BIGINT NOT NULL, strikes BIGINT NOT NULL, create_time BIGINT NOT NULL, trace {text} NOT NULL)",
     "CREATE INDEX works_due ON works (due) WHERE state = 0",
     // One row for an asset in a run, with what all of the steps found, since it is written and read together.
     "CREATE TABLE results (

@@ -23,6 +23,8 @@ pub(crate) struct RunRow {
     pub(crate) create_time: i64,
     pub(crate) start_time: i64,
     pub(crate) finish_time: i64,
+    /// The call that completed its session; empty if it is part of no trace.
+    pub(crate) trace: String,
 }
 
 /// How far a run is.
@@ -46,7 +48,7 @@ pub(crate) struct RunScope {
 }
 
 const COLUMNS: &str = "id, project, pipeline, version, session, state, asset_count, done_count, rejected_count, cached_count, \
-                       worked_count, error, create_time, start_time, finish_time";
+                       worked_count, error, create_time, start_time, finish_time, trace";
 
 fn read(row: &QueryResult) -> Result<RunRow> {
     let session: String = get(row, "session")?;
@@ -74,6 +76,7 @@ fn read(row: &QueryResult) -> Result<RunRow> {
         create_time: get(row, "create_time")?,
         start_time: get(row, "start_time")?,
         finish_time: get(row, "finish_time")?,
+        trace: get(row, "trace")?,
     })
 }
 

@@ -7,7 +7,10 @@ use granary_core::{
     name::{PipelineName, SessionName},
 };
 use granary_proto::pipeline::v1::RunState;
-use granary_runtime::db::{DatabaseUrl, Db, commit};
+use granary_runtime::{
+    db::{DatabaseUrl, Db, commit},
+    trace::Parent,
+};
 use sea_orm::Value;
 use tempfile::TempDir;
 
@@ -15,7 +18,7 @@ use super::{
     all, cursor, get,
     pipelines::{self, PipelineRow},
     runs,
-    works::{self, Tries},
+    works::{self, Completed, Tries},
     write::{self, Write},
 };
 use crate::migration::Migrator;
@@ -70,12 +73,12 @@ async fn states(db: &Db, id: &str) -> Vec<(i64, RunState)> {
 async fn an_event_that_comes_again_changes_nothing() {
     let (_folder, db) = database().await;
     apply(&db, 1).await;
-    let both = [session("a"), session("b")];
+    let both = ["a", "b"].map(|id| session(id).into());
     assert_eq!(works::enqueue(&db, &both, "t1", 10).await.unwrap(), 2);
     // In between, a new version was applied: it is for what completes from now on.
     apply(&db, 2).await;
     assert_eq!(
-        works::enqueue(&db, &[session("b"), session("c")], "t2", 11)
+        works::enqueue(&db, &[session("b").into(), session("c").into()], "t2", 11)
             .await
             .unwrap(),
         1
@@ -89,10 +92,33 @@ async fn an_event_that_comes_again_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_call_that_completed_a_session_is_known_to_its_runs_and_to_whoever_works_on_it() {
+    let (_folder, db) = database().await;
+    apply(&db, 1).await;
+    let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = Completed {
+        session: session("a"),
+        trace: Parent::parse(text),
+    };
+    let given = [traced, session("b").into()];
+    works::enqueue(&db, &given, "t", 10).await.unwrap();
+    for (id, trace) in [("a", text), ("b", "")] {
+        let runs = runs::of_session(db.reader(), &session(id)).await.unwrap();
+        assert_eq!(runs[0].trace, trace);
+    }
+    let mut claimed = works::claim(&db, "one", 5, 10, 100).await.unwrap();
+    claimed.sort_by_key(|work| work.session.to_string());
+    let traces: Vec<_> = claimed.into_iter().map(|work| work.trace).collect();
+    assert_eq!(traces, [Parent::parse(text), None]);
+}
+
+#[tokio::test]
 async fn a_session_is_held_by_one_until_its_lease_ends() {
     let (_folder, db) = database().await;
     apply(&db, 1).await;
-    works::enqueue(&db, &[session("a")], "t", 10).await.unwrap();
+    works::enqueue(&db, &[session("a").into()], "t", 10)
+        .await
+        .unwrap();
     let first = works::claim(&db, "one", 5, 10, 100).await.unwrap();
     assert_eq!(first.len(), 1);
     assert_eq!(states(&db, "a").await, [(1, RunState::Running)]);
@@ -146,7 +172,9 @@ async fn a_session_is_held_by_one_until_its_lease_ends() {
 #[tokio::test]
 async fn what_is_given_back_is_taken_again_when_it_is_due() {
     let (_folder, db) = database().await;
-    works::enqueue(&db, &[session("a")], "t", 10).await.unwrap();
+    works::enqueue(&db, &[session("a").into()], "t", 10)
+        .await
+        .unwrap();
     let work = works::claim(&db, "one", 5, 10, 100)
         .await
         .unwrap()
@@ -172,7 +200,9 @@ async fn what_is_given_back_is_taken_again_when_it_is_due() {
 #[tokio::test]
 async fn the_only_process_takes_over_at_once_what_an_earlier_one_held() {
     let (_folder, db) = database().await;
-    works::enqueue(&db, &[session("a")], "t", 10).await.unwrap();
+    works::enqueue(&db, &[session("a").into()], "t", 10)
+        .await
+        .unwrap();
     works::claim(&db, "dead", 5, 10, 1_000_000).await.unwrap();
     works::take_over(&db, 20).await.unwrap();
     assert_eq!(works::claim(&db, "new", 5, 20, 100).await.unwrap().len(), 1);
@@ -181,7 +211,7 @@ async fn the_only_process_takes_over_at_once_what_an_earlier_one_held() {
 #[tokio::test]
 async fn a_lease_that_was_lost_is_not_renewed_whoever_has_the_session_now() {
     let (_folder, db) = database().await;
-    let all = [session("a"), session("b"), session("c")];
+    let all = ["a", "b", "c"].map(|id| session(id).into());
     works::enqueue(&db, &all, "t", 10).await.unwrap();
     let first = works::claim(&db, "one", 5, 10, 100).await.unwrap();
     let leases: Vec<_> = first

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use granary_core::{Result, id, name::SessionName};
 use granary_proto::pipeline::v1::RunState;
-use granary_runtime::db::{self, Db};
+use granary_runtime::{
+    db::{self, Db},
+    trace::Parent,
+};
 use sea_orm::{ConnectionTrait, DbBackend};
 use serde_json::json;
 
@@ -16,6 +19,32 @@ pub(crate) struct Work {
     pub(crate) session: SessionName,
     pub(crate) lease: i64,
     pub(crate) tries: Tries,
+    /// The call that completed it.
+    pub(crate) trace: Option<Parent>,
+}
+
+/// A session that completed, and the call that did so.
+#[derive(Clone, Debug)]
+pub(crate) struct Completed {
+    pub(crate) session: SessionName,
+    pub(crate) trace: Option<Parent>,
+}
+
+impl From<SessionName> for Completed {
+    fn from(session: SessionName) -> Self {
+        Self {
+            session,
+            trace: None,
+        }
+    }
+}
+
+impl Completed {
+    fn trace(&self) -> String {
+        self.trace
+            .as_ref()
+            .map_or_else(String::new, Parent::to_string)
+    }
 }
 
 /// How often a session was given back without getting on.
@@ -34,7 +63,7 @@ pub(crate) type Lease = (SessionName, i64);
 /// already are left alone. Says how many are new.
 pub(crate) async fn enqueue(
     db: &Db,
-    sessions: &[SessionName],
+    sessions: &[Completed],
     token: &str,
     now: i64,
 ) -> Result<usize> {
@@ -42,16 +71,21 @@ pub(crate) async fn enqueue(
     let backend = tx.get_database_backend();
     let entries = sessions
         .iter()
-        .map(|session| json!([session.to_string()]))
+        .map(|completed| json!([completed.session.to_string(), completed.trace()]))
         .collect();
+    let columns = [("session", Column::Text), ("trace", Column::Text)];
     let sql = format!(
-        "INSERT INTO works (session, state, due, lease, owner, attempts, strikes, create_time)
-         SELECT DISTINCT session, 0, $2, 0, '', 0, 0, $2 FROM {} AS new WHERE true ON CONFLICT (session) DO NOTHING RETURNING session",
-        table(backend, 1, &[("session", Column::Text)])
+        "INSERT INTO works (session, state, due, lease, owner, attempts, strikes, create_time, trace)
+         SELECT session, 0, $2, 0, '', 0, 0, $2, MIN(trace) FROM {} AS new WHERE true GROUP BY session
+         ON CONFLICT (session) DO NOTHING RETURNING session, trace",
+        table(backend, 1, &columns)
     );
     let mut new = Vec::new();
     for row in all(&tx, sql, vec![rows(entries), now.into()]).await? {
-        new.push(SessionName::parse(&get::<String>(&row, "session")?)?);
+        new.push(Completed {
+            session: SessionName::parse(&get::<String>(&row, "session")?)?,
+            trace: Parent::parse(&get::<String>(&row, "trace")?),
+        });
     }
     if !new.is_empty() {
         create_runs(&tx, &new, now).await?;
@@ -61,11 +95,11 @@ pub(crate) async fn enqueue(
     Ok(new.len())
 }
 
-async fn create_runs<C: ConnectionTrait>(tx: &C, sessions: &[SessionName], now: i64) -> Result<()> {
+async fn create_runs<C: ConnectionTrait>(tx: &C, sessions: &[Completed], now: i64) -> Result<()> {
     let backend = tx.get_database_backend();
     let datasets = sessions
         .iter()
-        .map(|session| json!([session.project, session.dataset]))
+        .map(|Completed { session, .. }| json!([session.project, session.dataset]))
         .collect();
     let sql = format!(
         "SELECT p.project, p.dataset, p.pipeline, p.version FROM pipelines p
@@ -79,14 +113,15 @@ async fn create_runs<C: ConnectionTrait>(tx: &C, sessions: &[SessionName], now: 
         let (pipeline, version): (String, i64) = (get(&row, "pipeline")?, get(&row, "version")?);
         let started = sessions
             .iter()
-            .filter(|session| session.project == project && session.dataset == dataset);
-        runs.extend(started.map(|session| {
+            .filter(|new| new.session.project == project && new.session.dataset == dataset);
+        runs.extend(started.map(|new| {
             json!([
                 id::new("r"),
                 project,
                 pipeline,
                 version,
-                session.to_string()
+                new.session.to_string(),
+                new.trace()
             ])
         }));
     }
@@ -99,11 +134,12 @@ async fn create_runs<C: ConnectionTrait>(tx: &C, sessions: &[SessionName], now: 
         ("pipeline", Column::Text),
         ("version", Column::Number),
         ("session", Column::Text),
+        ("trace", Column::Text),
     ];
     let sql = format!(
         "INSERT INTO runs (id, project, pipeline, version, session, state, asset_count, done_count, rejected_count, cached_count,
-         worked_count, error, create_time, start_time, finish_time)
-         SELECT id, project, pipeline, version, session, $2, 0, 0, 0, 0, 0, '', $3, 0, 0 FROM {} AS new WHERE true
+         worked_count, error, create_time, start_time, finish_time, trace)
+         SELECT id, project, pipeline, version, session, $2, 0, 0, 0, 0, 0, '', $3, 0, 0, trace FROM {} AS new WHERE true
          ON CONFLICT (project, pipeline, session, version) DO NOTHING",
         table(backend, 1, &columns)
     );
@@ -136,7 +172,7 @@ pub(crate) async fn claim(
     };
     let sql = format!(
         "UPDATE works SET lease = lease + 1, owner = $1, due = $2 WHERE session IN
-         (SELECT session FROM works WHERE state = 0 AND due <= $3 ORDER BY due LIMIT $4{skip}) RETURNING session, lease, attempts, strikes"
+         (SELECT session FROM works WHERE state = 0 AND due <= $3 ORDER BY due LIMIT $4{skip}) RETURNING session, lease, attempts, strikes, trace"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = all(
@@ -155,6 +191,7 @@ pub(crate) async fn claim(
                 attempts: get(row, "attempts")?,
                 strikes: get(row, "strikes")?,
             },
+            trace: Parent::parse(&get::<String>(row, "trace")?),
         });
     }
     if !works.is_empty() {

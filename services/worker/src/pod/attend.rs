@@ -16,6 +16,7 @@ use crate::{
     launch::Ending,
     refusal::Refusal,
     report::{self, Interval},
+    traced,
 };
 
 /// How often the program's output is looked at.
@@ -51,12 +52,12 @@ pub async fn attend(stop: CancellationToken) -> Result<()> {
 }
 
 async fn attended(ready: &Ready, held: &Arc<Held>, stop: &CancellationToken) -> Outcome {
-    follow(held, stop).await;
+    traced::phase("run", follow(held, stop)).await;
     let attempt = Attempt::new(&ready.tools, held, ready.lease.clone());
     let seen = Seen::read(Path::new(place::SEEN));
     let outcome = judge(&attempt, &ready.api, &seen).await;
     held.progress(JobState::Finishing);
-    collect(&attempt, &ready.name, &seen, outcome).await
+    traced::phase("finish", collect(&attempt, &ready.name, &seen, outcome)).await
 }
 
 /// Streams output until the program has ended, and then the rest of it.

@@ -17,6 +17,7 @@ use crate::{
     folder::Working,
     refusal::Refusal,
     report::{self, Interval},
+    traced,
 };
 
 /// Prepares the pod; whether its program may start. If not, it is said why.
@@ -30,8 +31,9 @@ pub async fn prepare() -> Result<bool> {
     let (interval, refusal, stop) = (Interval::default(), Refusal::default(), tasks.stopping());
     let attempt = Attempt::new(&ready.tools, &held, ready.lease.clone());
     let working = Working::of_pod(Path::new(place::FILES), Path::new(place::OUTPUT));
+    let preparing = tried(PAUSE, async || attempt.prepare(&ready.name, &working).await);
     let prepared = tokio::select! {
-        prepared = tried(PAUSE, async || attempt.prepare(&ready.name, &working).await) => prepared,
+        prepared = traced::phase("prepare", preparing) => prepared,
         () = report::report(&ready.api, &board, &interval, &refusal, stop) => Err(attempt.stopped()),
         () = held.stop.cancelled() => Err(attempt.stopped()),
     };
