@@ -1,6 +1,6 @@
 # What can be done here; each target is a script that says more.
 .DEFAULT_GOAL := help
-.PHONY: help build run ingress test test-ingress test-kubernetes smoke replicas e2e bench check image fmt tools clean-data
+.PHONY: help build run ingress test test-ingress test-kubernetes smoke replicas observe e2e bench check image fmt tools clean-data
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test-ingress: ## test Envoy in front of the platform from outside
 
 replicas: ## every service apart with two replicas behind Envoy: users go on while one after the other is killed
 	@scripts/replicas.sh
+
+observe: ## have a real Prometheus find data for every expression of dashboards and alerts
+	@scripts/observe.sh
 
 e2e: ## install it on a real Kubernetes of this machine by Helm, use it through its ingress, kill pods, upgrade, roll back
 	@scripts/e2e.sh

@@ -58,7 +58,7 @@ check_cost() { python3 -B scripts/cost.py check; }
 check_alerts() {
     local promtool
     promtool=$(scripts/tools.sh prometheus && scripts/tools.sh path promtool) || return
-    python3 -B scripts/check_alerts.py || return
+    python3 -B -m doctest scripts/expressions.py && python3 -B scripts/check_alerts.py || return
     "$promtool" check rules charts/granary/rules/*.yaml && "$promtool" test rules charts/granary/ci/rules/*_test.yaml
 }
 

@@ -1,5 +1,5 @@
 """Alerts, their tests and the runbook belong together: each alert links to its own entry of the runbook, each entry is of an alert, and the tests
-have each alert fire and stay quiet.
+have each alert fire and stay quiet. Whatever rules and dashboards ask for is told by Granary.
 
     check_alerts.py
 """
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from check_tree import HEADING, ROOT, anchors
+from expressions import of_dashboards, unknown
 
 CHART = ROOT / "charts" / "granary"
 RULES, TESTS = CHART / "rules" / "granary.yaml", CHART / "ci" / "rules"
@@ -43,6 +44,20 @@ def tested(name, tests):
         yield f"{name}: no test has it stay quiet"
 
 
+def expressions(rules):
+    """What rules ask for, with what they are called."""
+    return re.findall(r"- (?:alert|record): (\S+)\s+expr: (.*?)(?=\n +(?:for|labels):|\n +- |\n +#|\n\n|\Z)", rules, re.S)
+
+
+def asked(rules):
+    """What is asked for and not told."""
+    found = expressions(rules)
+    recorded = {name for name, _ in found if ":" in name}
+    for where, expression in [*found, *of_dashboards()]:
+        for name in unknown(expression.removeprefix("|"), recorded):
+            yield f"{where}: there is no metric {name}"
+
+
 def main():
     rules, runbook = RULES.read_text("utf-8"), RUNBOOK.read_text("utf-8")
     tests = "\n".join(path.read_text("utf-8") for path in sorted(TESTS.glob("*_test.yaml")))
@@ -50,9 +65,10 @@ def main():
     wrong = [line for name, text in found.items() for line in [*told(name, text, known), *tested(name, tests)]]
     entries = [heading for heading in HEADING.findall(runbook) if heading.startswith("Granary")]
     wrong += [f"{RUNBOOK.relative_to(ROOT)}: {entry} is no alert" for entry in entries if entry not in found]
+    wrong += asked(rules)
     for line in wrong:
         print(f"  {line}")
-    print(f"  {len(found)} alerts")
+    print(f"  {len(found)} alerts of {len(expressions(rules))} rules")
     sys.exit(1 if wrong or not found else 0)
 
 

@@ -127,6 +127,7 @@ class Cluster:
             "objectStore": {"url": f"s3://granary?endpoint=http://{HOST}:{self.minio.port}", "existingSecret": "store"},
             "envoy": {"tls": {"secretName": "tls"}, "service": {"type": "NodePort", "nodePort": PORT}},
             "jobs": {"namespace": JOBS, "settings": {"image_patience": "15s"}},
+            "metrics": {"enabled": True},
         }))
 
     def install(self, *flags):

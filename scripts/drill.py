@@ -12,17 +12,19 @@ from granary_process import Failed, fail
 
 @contextlib.contextmanager
 def work_folder(name, arguments):
-    """A folder for one run, gone when it is over; `--keep` leaves that of a run that failed. Whatever ends the run, the seed that repeats it is said."""
+    """A folder for one run, gone when it is over; `--keep` leaves that of a run that failed. Whatever ends the run, the seed that repeats it is said,
+    if there is one."""
     work = Path(tempfile.mkdtemp(prefix=f"granary-{name}."))
-    keep = arguments.keep
+    keep, seed = arguments.keep, getattr(arguments, "seed", None)
     try:
         yield work
         keep = False
     except BaseException as failure:
         print(f"what there was is kept in {work}" if keep else "run again with --keep to look at the data", file=sys.stderr)
         if isinstance(failure, Failed):
-            fail(f"seed {arguments.seed}: {failure}")
-        print(f"seed {arguments.seed}", file=sys.stderr)
+            fail(f"{failure}" if seed is None else f"seed {seed}: {failure}")
+        if seed is not None:
+            print(f"seed {seed}", file=sys.stderr)
         raise
     finally:
         if not keep:

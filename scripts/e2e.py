@@ -15,11 +15,13 @@ from pathlib import Path
 
 import chaos
 import main_job
-from cluster import JOBS, NAMESPACE, Cluster, python_image
+from cluster import JOBS, NAMESPACE, Cluster, python_image, tool
 from drill import Disturbance, work_folder
 from fleet import ROLES
 from granary_process import ROOT, Failed
 from load import Load
+from observe import Users, observe
+from prometheus import Prometheus, release
 from smoke import EXPECTED, check_query, check_sessions, fetch, freeze_and_run
 
 IMAGES = ROOT / "target" / "image"
@@ -93,6 +95,14 @@ def ends_of_jobs(cluster, _):
     if "image" not in said["nowhere"].lower():
         raise Failed(f"the job without an image does not say so: {said['nowhere']}")
     return "out of memory, and no image, are said"
+
+
+@step
+def what_is_measured(cluster, _):
+    """A Prometheus, with the labels that the chart's ServiceMonitor gives, has data for every expression of dashboards and alerts while people work."""
+    scrape = release(NAMESPACE, cluster.kube / "kubeconfig")
+    with Users(cluster.cli(), cluster.folder / "users") as users, Prometheus(tool("prometheus"), cluster.folder / "prometheus", scrape) as prometheus:
+        return observe(prometheus, 300, users.check)
 
 
 class PodKiller(Disturbance):

@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
 scripts/kube.sh tools
-for part in helm minio postgres envoy; do scripts/tools.sh "$part"; done
+for part in helm minio postgres prometheus envoy; do scripts/tools.sh "$part"; done
 scripts/image.sh
 scripts/image.sh --envoy
 # The command that users have is the program of the image.

@@ -1,0 +1,108 @@
+"""A Prometheus to throw away, on this machine: it scrapes what it is told to, has the rules of the chart, and is asked by its API. Standard library only."""
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from granary_process import ROOT, Failed, end, free_port
+
+RULES = ROOT / "charts" / "granary" / "rules" / "granary.yaml"
+# Often: a test does not wait for what people would.
+INTERVAL = "2s"
+
+
+def processes(addresses):
+    """What to scrape: processes of this machine."""
+    return {"job_name": "granary", "static_configs": [{"targets": list(addresses)}]}
+
+
+def release(namespace, kubeconfig):
+    """What to scrape: the Services of a release, with the labels that the Prometheus operator makes of the chart's ServiceMonitor."""
+    meta = "__meta_kubernetes_"
+    labels = {
+        "namespace": f"{meta}namespace", "service": f"{meta}service_name", "pod": f"{meta}pod_name", "container": f"{meta}pod_container_name",
+        "endpoint": f"{meta}endpointslice_port_name", "job": f"{meta}service_label_app_kubernetes_io_name",
+    }
+    keep = lambda source, value: {"action": "keep", "source_labels": [source], "regex": value}
+    return {
+        "job_name": f"serviceMonitor/{namespace}/granary", "honor_labels": True,
+        "kubernetes_sd_configs": [{"role": "endpointslice", "kubeconfig_file": str(kubeconfig), "namespaces": {"names": [namespace]}}],
+        "relabel_configs": [
+            keep(f"{meta}service_label_app_kubernetes_io_name", "granary"), keep(f"{meta}endpointslice_port_name", "metrics"),
+            *({"source_labels": [source], "target_label": label} for label, source in labels.items()),
+        ],
+    }
+
+
+class Prometheus:
+    """A server in a folder of its own, up to the end of a `with`."""
+
+    def __init__(self, program, folder, scrape):
+        self.program, self.folder, self.scrape = program, Path(folder), scrape
+        self.address = f"127.0.0.1:{free_port()}"
+        self.process = None
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True)
+        config = {"global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL}, "rule_files": [str(RULES)], "scrape_configs": [self.scrape]}
+        # JSON is YAML too.
+        (self.folder / "prometheus.yml").write_text(json.dumps(config, indent=1))
+        self.log = self.folder / "log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    self.program, f"--config.file={self.folder / 'prometheus.yml'}", f"--storage.tsdb.path={self.folder / 'data'}",
+                    f"--web.listen-address={self.address}", "--log.level=warn",
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )
+        try:
+            self.await_ready()
+        except BaseException:
+            end(self.process)
+            raise
+        return self
+
+    def __exit__(self, *_):
+        end(self.process)
+
+    def await_ready(self, patience=60):
+        until = time.monotonic() + patience
+        while self.process.poll() is None and time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise Failed(f"Prometheus did not start: {self.log.read_text(errors='replace').strip()[-500:]}")
+
+    def get(self, path, **parameters):
+        """What the API answers. Fails with its words for what it does not take."""
+        query = urllib.parse.urlencode(parameters, doseq=True)
+        try:
+            with urllib.request.urlopen(f"http://{self.address}/api/v1/{path}?{query}", timeout=60) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as refused:
+            raise Failed(f"Prometheus does not take {query}: {refused.read().decode(errors='replace')[:500]}") from None
+        except OSError as failure:
+            raise Failed(f"Prometheus does not answer: {failure}") from None
+
+    def samples(self, expression):
+        """What an expression is now: (labels, value) pairs; of those that are a number."""
+        found = self.get("query", query=expression)
+        if found["resultType"] == "scalar":
+            return [({}, float(found["result"][1]))]
+        values = [(sample["metric"], float(sample["value"][1])) for sample in found["result"]]
+        return [(labels, value) for labels, value in values if value == value]
+
+    def rules(self):
+        """All recordings and alerts, as Prometheus has read them."""
+        return [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
+
+    def targets(self):
+        """Address, health and last error of all that is scraped."""
+        return [(target["scrapeUrl"], target["health"], target["lastError"]) for target in self.get("targets", state="active")["activeTargets"]]
