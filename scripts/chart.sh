@@ -47,6 +47,7 @@ check_lint() {
     # The values of the overlays, which skaffold installs.
     for name in $(overlays); do
         "$HELM" lint --strict --quiet "$CHART" --namespace "$NAMESPACE" --values "k8s/overlays/$name/values.yaml" || return
+        "$HELM" lint --strict --quiet "$CHART" --namespace "$NAMESPACE" --values "k8s/overlays/$name/values.yaml" --values k8s/monitoring/granary.yaml || return
     done
 }
 
@@ -117,6 +118,7 @@ conforms() {
 check_schemas() {
     local name
     for name in $(overlays); do "$KUSTOMIZE" build "k8s/overlays/$name" >"$TEMPORARY/$name.yaml" || return; done
+    rendering --values k8s/overlays/ha/values.yaml --values k8s/monitoring/granary.yaml >"$TEMPORARY/observed.yaml" || return
     conforms -summary "$GOLDEN"/*.yaml "$TEMPORARY"/*.yaml skaffold.yaml || return
     # That it would see a mistake: a field that there is not.
     sed 's/^      enableServiceLinks:/      enableServiceLink:/' "$GOLDEN/minimal.yaml" >"$TEMPORARY/wrong"
