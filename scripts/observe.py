@@ -112,7 +112,8 @@ def look_closer(prometheus, everything):
     broken = [f"{rule['name']}: {rule.get('lastError')}" for rule in prometheus.rules() if rule["health"] != "ok"]
     unmet = set()
     for metric, labels, selector in {(m, tuple(ls), s) for _, expression in everything for m, ls, s in selectors(expression)}:
-        missing = [label for label in labels if label != "le" and not prometheus.samples(f'count({metric}{{{label}!=""}})')]
+        # Such as workers, where there are none.
+        missing = prometheus.samples(f"count({metric})") and [label for label in labels if label != "le" and not prometheus.samples(f'count({metric}{{{label}!=""}})')]
         broken += [f"{selector}: {metric} has no label {label}" for label in missing]
         if not missing and not prometheus.samples(f"count({selector})"):
             unmet.add(selector)

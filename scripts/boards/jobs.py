@@ -3,6 +3,7 @@
 from .grafana import NAMESPACE, RED, YELLOW, GREEN, bars, dashboard, lines, number, or_zero, quantile, rate, series, steps, total
 
 ATTEMPTS = "granary_job_attempts_total"
+STATE = 'state="{}"'
 SUCCEEDED, COUNTED = 'outcome="succeeded"', 'outcome!="cancelled"'
 
 
@@ -29,6 +30,8 @@ def queue():
         lines("Wait in the queue", "How long jobs were queued before a worker took them: half and 95 % no longer.",
               *((quantile(part, "granary_job_wait_seconds"), f"p{part * 100:.0f}") for part in (0.5, 0.95)), unit="s"),
         lines("Workers", "Workers that were heard of within the last minute.", (f"max({series('granary_workers')})", "workers")),
+        lines("Slots of workers", "Attempts that workers outside of the cluster run, and could run besides.",
+              *((f"{total(series('granary_worker_slots', STATE.format(state)))} or vector(0)", state) for state in ("used", "idle")), stacked=True),
         lines("Attempts by outcome", "Attempts that ended, by outcome.", (total(rate(ATTEMPTS), "outcome"), "{{outcome}}"), unit="ops"),
         bars("Attempts of the last day", "Attempts that ended within a day, by outcome.", (total(f"increase({series(ATTEMPTS, window='1d')})", "outcome"), "{{outcome}}"), unit="none"),
         lines("Time of attempts", "From the lease to the end, by outcome: half take no longer.", (quantile(0.5, "granary_job_attempt_seconds", by="outcome"), "{{outcome}}"), unit="s", width=12),

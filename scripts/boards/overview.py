@@ -86,13 +86,13 @@ def saturation():
         lines("Database connections", "Share of its connections that a service of a process uses. At 100 % calls wait for one.",
               (f"{total(series('granary_db_connections', USED), where)} / {total(series('granary_db_connections_max'), where)}", "{{pod}} {{instance}} {{service}}"),
               unit="percentunit", thresholds=steps((0.9, RED))),
-        lines("Time of transactions", "95 % of the transactions that calls share take no longer.", (quantile(0.95, "granary_db_batch_seconds", by="service"), "{{service}}"),
+        lines("Time of transactions", "95 % of the transactions and reads that calls share take no longer.", (quantile(0.95, "granary_db_batch_seconds", by="service, batch"), "{{service}}: {{batch}}"),
               unit="s", thresholds=steps((1, RED))),
-        lines("Calls in a transaction", "How many calls share a transaction: more under load.", (quantile(0.5, "granary_db_batch_size", by="service"), "{{service}}")),
+        lines("Calls in a transaction", "How many calls share a transaction or a read: more under load.", (quantile(0.5, "granary_db_batch_size", by="service, batch"), "{{service}}: {{batch}}")),
         lines("Oldest work", "How long the oldest session, event and job have been waiting.",
               (f"max({series('granary_pipeline_oldest_seconds')})", "session to be processed"), (f"max({series('granary_events_lag_seconds')})", "event to be taken"),
               (f"max({series('granary_jobs_oldest_queued_seconds')})", "job in the queue"), unit="s"),
-        lines("Calls over limits", "Calls that were refused since there were too many of them, or their project has had all that it may have today.", (refused, "{{reason}}"), unit="reqps"),
+        lines("Calls over limits", "Calls that were refused since too many waited in a process (rate), or their project has had all that it may have today (quota).", (refused, "{{reason}}"), unit="reqps"),
         lines("Tokens", "Tokens that were checked, by result.", (checks, "{{result}}"), unit="reqps"),
     ]
 

@@ -35,7 +35,7 @@ def usage():
         bars("Objects by project", "The 20 projects with the most objects, of the 50 largest.", (top("granary_project_objects"), "{{project}}"), height=12),
         bars("Calls by project", "Calls since midnight UTC: the 20 busiest of the 50 largest projects.", (top("granary_project_requests_today"), "{{project}}"), height=12),
         lines("Growth", "Bytes by project over time.", (top("granary_project_stored_bytes"), "{{project}}"), unit="decbytes", stacked=True, width=12),
-        lines("Entries to be stored", "Entries of the audit log and counts of calls that are not stored yet.", (f"max by (pod, instance) ({series('granary_ledger_pending')})", "{{pod}} {{instance}}"), width=12),
+        lines("Audit entries to be stored", "Entries of the audit log that are not stored yet.", (f"max by (pod, instance) ({series('granary_ledger_pending')})", "{{pod}} {{instance}}"), width=12),
     ]
 
 
