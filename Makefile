@@ -1,6 +1,6 @@
 # What can be done here; each target is a script that says more.
 .DEFAULT_GOAL := help
-.PHONY: help build run ingress test test-ingress test-kubernetes smoke replicas observe e2e bench check image fmt tools clean-data
+.PHONY: help build run ingress test test-ingress test-kubernetes smoke replicas observe e2e bench sizing check image fmt tools clean-data
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,10 @@ smoke: ## the main job on both back ends, then with kill -9 at random moments
 bench: ## print the speed beside what the disk and others reach
 	@scripts/bench.sh
 
-check: ## formatting, lints, protos, scripts, links, licences
+sizing: ## measure what sessions, files and calls cost each service
+	@scripts/sizing.sh
+
+check: ## formatting, lints, protos, scripts, links, licences, chart, Terraform
 	@scripts/check.sh
 
 test-kubernetes: ## test jobs in the cluster of GRANARY_TEST_KUBECONFIG (see scripts/test-kubernetes.sh)

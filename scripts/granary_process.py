@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def program():
-    """The program that `cargo build` made."""
+    """The program that `cargo build` made, or the one that is to be used instead."""
+    if named := os.environ.get("GRANARY_PROGRAM"):
+        return Path(named)
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "granary"
 
 

@@ -1,9 +1,8 @@
-# What happens in the buckets is told to EventBridge; new raw objects wait in a queue for whoever wants each of them. Granary itself does not
-# need it: it knows of objects by what their senders confirm.
+# What happens in the raw bucket is told to EventBridge, and waits in a queue for whoever wants each object. Granary itself does not need it: it
+# knows of objects by what their senders confirm. Of the other buckets nothing is told, as each event may cost.
 
-resource "aws_s3_bucket_notification" "this" {
-  for_each    = aws_s3_bucket.this
-  bucket      = each.value.id
+resource "aws_s3_bucket_notification" "raw" {
+  bucket      = aws_s3_bucket.this["raw"].id
   eventbridge = true
 }
 

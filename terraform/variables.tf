@@ -213,9 +213,9 @@ variable "administrators_from" {
 }
 
 variable "nodes" {
-  description = "Nodes of the services: class and number. Three is one for each zone."
+  description = "Nodes of the services: class and number; docs/sizing.md says which. Three is one for each zone."
   type        = object({ class = string, count = number, most = number })
-  default     = { class = "t3.large", count = 3, most = 6 }
+  default     = { class = "t3.medium", count = 3, most = 6 }
 
   validation {
     condition     = var.nodes.count >= 2 && var.nodes.most >= var.nodes.count
