@@ -85,6 +85,8 @@ check_refusals() {
     refused "at '/ingress/request_timeout'" --set ingress.request_timeout=30 || return
     refused "additional properties 'certificate' not allowed" --set ingress.certificate=/tls.crt || return
     refused "at '/envoy/service/type'" --set envoy.service.type=ExternalName || return
+    refused "at '/telemetry/otlpEndpoint'" --set telemetry.otlpEndpoint=collector:4317 || return
+    refused "at '/telemetry/samplerRatio'" --set telemetry.samplerRatio=10 || return
     refused "at '/image/digest'" --set image.digest=latest || return
     refused "at '/jobs/serviceAccount'" --set jobs.serviceAccount=default || return
     refused "invalid propertyName 'Big GPU'" --set 'jobs.profiles.Big GPU.gpu_resource=nvidia.com/gpu' || return

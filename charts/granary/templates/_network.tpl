@@ -25,6 +25,13 @@ ports:
     - {protocol: TCP, port: 53}
 {{- end -}}
 
+{{/* The collector of traces, wherever it is, by its port. */}}
+{{- define "granary.network.telemetry" -}}
+{{- with .Values.telemetry.otlpEndpoint -}}
+- {{ include "granary.network.ports" (list (regexFind "[0-9]+$" .)) | nindent 2 | trim }}
+{{- end -}}
+{{- end -}}
+
 {{- define "granary.network.database" -}}
 {{- if .Values.postgresql.enabled -}}
 - to:

@@ -108,6 +108,9 @@ spec:
 {{- if .root.Values.metrics.enabled }}
 - {name: GRANARY_METRICS_LISTEN, value: "0.0.0.0:{{ .root.Values.metrics.port }}"}
 {{- end }}
+{{- range $name, $value := include "granary.telemetry" .root | fromJson }}
+- {name: {{ $name }}, value: {{ quote $value }}}
+{{- end }}
 {{ include "granary.database.env" .root }}
 {{ include "granary.objectStore.env" .root }}
 {{- with concat .root.Values.extraEnv .values.extraEnv }}

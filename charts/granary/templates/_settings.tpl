@@ -29,6 +29,19 @@ s3://{{ .Values.minio.bucketPrefix }}?endpoint={{ $endpoint }}&public_endpoint={
 {{- end -}}
 {{- end -}}
 
+{{/* The variables by which traces are exported, as a JSON object; it is empty if they are not. */}}
+{{- define "granary.telemetry" -}}
+{{- $variables := dict -}}
+{{- with .Values.telemetry.otlpEndpoint -}}
+{{- $variables = dict
+  "OTEL_EXPORTER_OTLP_ENDPOINT" .
+  "OTEL_TRACES_SAMPLER" "parentbased_traceidratio"
+  "OTEL_TRACES_SAMPLER_ARG" (toString $.Values.telemetry.samplerRatio)
+  "OTEL_RESOURCE_ATTRIBUTES" (printf "k8s.namespace.name=%s" $.Release.Namespace) -}}
+{{- end -}}
+{{ toJson $variables }}
+{{- end -}}
+
 {{/* granary.toml, the same for all services and for the ingress. */}}
 {{- define "granary.settings" -}}
 {{- $name := include "granary.fullname" . -}}
@@ -42,6 +55,7 @@ s3://{{ .Values.minio.bucketPrefix }}?endpoint={{ $endpoint }}&public_endpoint={
   "image_pull_policy" .Values.image.pullPolicy
   "service_account" .Values.jobs.serviceAccount
   "ttl" .Values.jobs.ttl -}}
+{{- with include "granary.telemetry" . | fromJson }}{{ $kubernetes = set $kubernetes "environment" . }}{{ end -}}
 {{- $settings := dict
   "listen" "0.0.0.0:7070"
   "internal_listen" "0.0.0.0:7072"
