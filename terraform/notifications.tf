@@ -29,7 +29,7 @@ resource "aws_cloudwatch_event_rule" "raw_objects" {
   event_pattern = jsonencode({
     source      = ["aws.s3"]
     detail-type = ["Object Created", "Object Deleted"]
-    detail      = { bucket = { name = [aws_s3_bucket.this["raw"].id] } }
+    detail      = { bucket = { name = [aws_s3_bucket.this["raw"].bucket] } }
   })
 }
 
