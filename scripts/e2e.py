@@ -100,7 +100,7 @@ def ends_of_jobs(cluster, _):
 @step
 def what_is_measured(cluster, _):
     """A Prometheus, with the labels that the chart's ServiceMonitor gives, has data for every expression of dashboards and alerts while people work."""
-    scrape = release(NAMESPACE, cluster.kube / "kubeconfig")
+    scrape = release(cluster.get("-n", NAMESPACE, "endpointslices", "-l", "app.kubernetes.io/instance=granary"))
     with Users(cluster.cli(), cluster.folder / "users") as users, Prometheus(tool("prometheus"), cluster.folder / "prometheus", scrape) as prometheus:
         return observe(prometheus, 300, users.check)
 

@@ -20,22 +20,21 @@ def processes(addresses):
     return {"job_name": "granary", "static_configs": [{"targets": list(addresses)}]}
 
 
-def release(namespace, kubeconfig):
-    """What to scrape: the Services of a release, with the labels that the Prometheus operator makes of the chart's ServiceMonitor."""
-    meta = "__meta_kubernetes_"
-    labels = {
-        "namespace": f"{meta}namespace", "service": f"{meta}service_name", "pod": f"{meta}pod_name", "container": f"{meta}pod_container_name",
-        "endpoint": f"{meta}endpointslice_port_name", "job": f"{meta}service_label_app_kubernetes_io_name",
-    }
-    keep = lambda source, value: {"action": "keep", "source_labels": [source], "regex": value}
-    return {
-        "job_name": f"serviceMonitor/{namespace}/granary", "honor_labels": True,
-        "kubernetes_sd_configs": [{"role": "endpointslice", "kubeconfig_file": str(kubeconfig), "namespaces": {"names": [namespace]}}],
-        "relabel_configs": [
-            keep(f"{meta}service_label_app_kubernetes_io_name", "granary"), keep(f"{meta}endpointslice_port_name", "metrics"),
-            *({"source_labels": [source], "target_label": label} for label, source in labels.items()),
-        ],
-    }
+def release(slices):
+    """What to scrape: the pods of a release, by the EndpointSlices of its Services, with the labels that the Prometheus operator makes of the chart's
+    ServiceMonitor. Debian's Prometheus cannot ask the cluster itself."""
+    found = []
+    for item in slices:
+        labels = item["metadata"]["labels"]
+        port = next((port["port"] for port in item["ports"] or () if port.get("name") == "metrics"), None)
+        for endpoint in item["endpoints"] or () if port else ():
+            found.append({"targets": [f"{endpoint['addresses'][0]}:{port}"], "labels": {
+                "job": labels["app.kubernetes.io/name"], "namespace": item["metadata"]["namespace"], "pod": endpoint["targetRef"]["name"],
+                "service": labels["kubernetes.io/service-name"], "container": "granary", "endpoint": "metrics",
+            }})
+    if not found:
+        raise Failed("no Service of the release has a port for metrics")
+    return {"job_name": "granary", "honor_labels": True, "static_configs": found}
 
 
 class Prometheus:
