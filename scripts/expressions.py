@@ -25,7 +25,8 @@ def of_dashboards():
             for target in panel.get("targets", []):
                 yield f"{board['title']}: {panel['title']}", substituted(target["expr"])
         for variable in board["templating"]["list"]:
-            if found := re.fullmatch(r"label_values\((.+), (\w+)\)", variable.get("definition", "")):
+            query = variable["query"]["query"] if variable["type"] == "query" else ""
+            if found := re.fullmatch(r"label_values\((.+), (\w+)\)", query):
                 yield f"{board['title']}: ${variable['name']}", found[1]
 
 

@@ -98,9 +98,8 @@ def table(title, description, columns, key, units, **more):
 
 def variable(name, label, metric):
     """A choice above the dashboard: values of a label; all of them at first, and those that have none."""
-    query = f"label_values({metric}, {name})"
     return {
-        "name": name, "label": label, "type": "query", "datasource": SOURCE, "query": {"query": query, "refId": name}, "definition": query,
+        "name": name, "label": label, "type": "query", "datasource": SOURCE, "query": {"query": f"label_values({metric}, {name})", "refId": name},
         "refresh": 2, "sort": 1, "multi": True, "includeAll": True, "allValue": ".*", "current": {"text": ["All"], "value": ["$__all"]}, "hide": 0,
     }
 
@@ -117,11 +116,15 @@ def dashboard(name, title, description, variables, rows):
             panels.append({**member, "gridPos": {"x": left, "y": top, **member["gridPos"]}})
             left, tall = left + member["gridPos"]["w"], max(tall, member["gridPos"]["h"])
         top += tall
-    source = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "current": {}, "hide": 0, "refresh": 1}
+    source = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "hide": 0, "refresh": 1}
+    link = {
+        "type": "dashboards", "title": "Granary", "tags": ["granary"], "asDropdown": True, "keepTime": True, "includeVars": True, "targetBlank": False,
+        "icon": "dashboard", "tooltip": "The other dashboards",
+    }
     return {
         "uid": f"granary-{name}", "title": f"Granary / {title}", "description": description, "tags": ["granary"], "schemaVersion": SCHEMA, "version": 1,
         "editable": True, "graphTooltip": 1, "refresh": "30s", "time": {"from": "now-6h", "to": "now"}, "timezone": "browser",
-        "links": [{"type": "dashboards", "title": "Granary", "tags": ["granary"], "asDropdown": True, "keepTime": True, "includeVars": True}],
+        "links": [link],
         "templating": {"list": [source, *variables]}, "annotations": {"list": []},
         "panels": [{"id": identity, **member} for identity, member in enumerate(panels, start=1)],
     }
