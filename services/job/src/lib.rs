@@ -5,6 +5,7 @@ mod core;
 mod grpc;
 mod hub;
 mod job;
+mod measures;
 mod metadata;
 mod migration;
 mod near;
@@ -30,7 +31,7 @@ use granary_proto::{
 use granary_runtime::{
     Link,
     batch::{Batcher, Limits},
-    db::{DatabaseUrl, Db, lead},
+    db::{DatabaseUrl, Db, Led, lead},
     task::Tasks,
 };
 use tokio_util::sync::CancellationToken;
@@ -68,8 +69,11 @@ pub(crate) struct Inner {
     finish: Batcher<finish::Call, Vec<Result<state::State>>>,
 }
 
-/// What is locked by whoever launches jobs. Any number will do that nothing else in this schema locks.
-const LAUNCHER: i64 = 0x6c61_756e_6368;
+/// Whoever launches jobs.
+const LAUNCHER: Led = Led {
+    task: "launch jobs",
+    lock: 0x6c61_756e_6368,
+};
 /// A call brings up to 1,000 items of its own.
 const CALLS: Limits = Limits {
     batch: 16,
@@ -91,6 +95,7 @@ impl Options {
     /// The Storage service is part of the uniform shape; what moves bytes for jobs are their workers.
     pub async fn build(self, tasks: &Tasks, metadata: Link, _storage: Link) -> Result<Jobs> {
         let db = Db::open::<migration::Migrator>(&self.database, "job").await?;
+        db.measure(tasks, "job");
         let hub = hub::Hub::start(&db, tasks);
         let core = Arc::new(Core {
             db,
@@ -111,14 +116,15 @@ impl Options {
             }};
         }
         let inner = Inner {
-            create: batcher!("create jobs", Limits::default(), job::insert),
-            acquire: batcher!("acquire jobs", CALLS, acquire::claim),
-            report: batcher!("report jobs", CALLS, report::take),
-            finish: batcher!("finish jobs", CALLS, finish::take),
+            create: batcher!("job: create jobs", Limits::default(), job::insert),
+            acquire: batcher!("job: acquire jobs", CALLS, acquire::claim),
+            report: batcher!("job: report jobs", CALLS, report::take),
+            finish: batcher!("job: finish jobs", CALLS, finish::take),
             metadata: Metadata::new(metadata),
             heartbeats: worker::Heartbeats::default(),
             core: core.clone(),
         };
+        measures::start(tasks, core.clone());
         tasks.spawn("leases of jobs", async move { expire::watch(&core).await });
         let inner = Arc::new(inner);
         let telling = inner.clone();

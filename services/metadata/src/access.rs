@@ -58,9 +58,12 @@ impl Access {
             context: context.clone(),
             lane: lane.clone(),
             own: own.to_owned(),
-            questions: Batcher::start(tasks, "check access", Limits::READS, move |questions| {
-                answer(asking.clone(), issuer.clone(), questions)
-            }),
+            questions: Batcher::start(
+                tasks,
+                "metadata: check access",
+                Limits::READS,
+                move |questions| answer(asking.clone(), issuer.clone(), questions),
+            ),
         }
     }
 

@@ -12,6 +12,7 @@ mod event;
 mod grpc;
 mod label;
 mod lane;
+mod measures;
 mod member;
 mod migration;
 mod project;
@@ -72,6 +73,7 @@ impl Options {
     /// Opens the database, makes the project `default` if it is missing, and starts what runs in the background.
     pub async fn build(self, tasks: &Tasks) -> Result<Metadata> {
         let db = Db::open::<migration::Migrator>(&self.database, "metadata").await?;
+        db.measure(tasks, "metadata");
         let feed = event::Feed::open(&db, tasks).await?;
         let context = Arc::new(Shared {
             db,
@@ -81,6 +83,7 @@ impl Options {
             audit_kept: self.audit_kept,
         });
         event::watch_over(&context, tasks);
+        measures::start(&context, tasks);
         audit::start_sweeping(&context, tasks);
         project::ensure_default(&context).await?;
         // Read before any new one is begun here.

@@ -11,7 +11,7 @@ use std::{
 use granary_core::{
     Error, Result, clock::from_micros, day::Day, name::ProjectName, units::human_bytes,
 };
-use granary_runtime::db;
+use granary_runtime::{db, metrics};
 
 use crate::{
     Context, project,
@@ -270,6 +270,7 @@ fn full(
     left: &str,
     new: &str,
 ) -> Error {
+    metrics::refused("quota");
     Error::Exhausted {
         reason: format!(
             "the project {project} may hold {limit} ({which}): {used} are used, {left} are left and this would add {new}; have an administrator allow more with `granary project quota set {project} {flag}`"

@@ -91,6 +91,7 @@ impl Options {
     /// If the database cannot be opened; the other services may come later.
     pub async fn build(self, tasks: &Tasks, metadata: Link, storage: Link) -> Result<Pipeline> {
         let db = Db::open::<migration::Migrator>(&self.database, "pipeline").await?;
+        db.measure(tasks, "pipeline");
         let clock = SharedClockBox(self.clock);
         let remote = Remote::new(&metadata, &storage);
         let watchers = Arc::<Watchers>::default();

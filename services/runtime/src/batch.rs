@@ -6,14 +6,17 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use granary_core::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::task::Tasks;
+use crate::{
+    metrics::{self, Histogram, histogram, names},
+    task::Tasks,
+};
 
 /// How long one batch may take: a database that is gone without a word must not hold up all that come after.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -67,13 +70,14 @@ impl<I, O> Clone for Batcher<I, O> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
-    /// Starts a batcher. `work` gets 1 to `limits.batch` items and returns a result for each, in order, or one error for all of them.
+    /// Starts a batcher. `name` is that of its service and what it does, such as `metadata: read assets`. `work` gets 1 to `limits.batch` items and returns a result for each, in order, or one error for all of them.
     pub fn start<F, W>(tasks: &Tasks, name: &'static str, limits: Limits, work: F) -> Self
     where
         F: Fn(Vec<I>) -> W + Send + 'static,
         W: Future<Output = Result<Vec<Result<O>>>> + Send,
     {
         let (queue, mut waiting) = mpsc::channel::<Waiting<I, O>>(limits.queue);
+        let measures = Measures::of(name);
         tasks.spawn_for_callers(name, async move {
             let mut calls = Vec::with_capacity(limits.batch);
             let mut working = FuturesUnordered::new();
@@ -95,7 +99,8 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
                 }
                 let (items, callers): (Vec<_>, Vec<_>) = calls.drain(..).unzip();
                 let begun = catch_unwind(AssertUnwindSafe(|| work(items)));
-                working.push(async move { answer(callers, end(name, begun).await) });
+                let measured = measures.measure(callers.len(), end(name, begun));
+                working.push(async move { answer(callers, measured.await) });
             }
             while working.next().await.is_some() {}
         });
@@ -108,11 +113,10 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         self.queue
             .try_send((item, caller))
             .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Error::Exhausted {
-                    reason: format!("too many calls wait ({}): try again later", self.name),
-                    retry_after: Some(std::time::Duration::from_secs(1)),
-                    quota_of: None,
-                },
+                mpsc::error::TrySendError::Full(_) => {
+                    metrics::refused("rate");
+                    full(self.name)
+                }
                 mpsc::error::TrySendError::Closed(_) => stopped(self.name),
             })?;
         answer.await.unwrap_or_else(|_| Err(stopped(self.name)))
@@ -150,6 +154,40 @@ fn answer<O>(callers: Vec<oneshot::Sender<Result<O>>>, results: Result<Vec<Resul
                 let _ = caller.send(Err(error.clone()));
             }
         }
+    }
+}
+
+/// How large batches are and how long they take.
+struct Measures {
+    size: Histogram,
+    seconds: Histogram,
+}
+
+impl Measures {
+    fn of(name: &'static str) -> Self {
+        let (service, what) = name.split_once(": ").unwrap_or((name, name));
+        Self {
+            size: histogram!(names::DB_BATCH_SIZE, "service" => service, "batch" => what),
+            seconds: histogram!(names::DB_BATCH_SECONDS, "service" => service, "batch" => what),
+        }
+    }
+
+    fn measure<W: Future>(&self, size: usize, work: W) -> impl Future<Output = W::Output> + use<W> {
+        self.size.record(u32::try_from(size).unwrap_or(u32::MAX));
+        let (seconds, begun) = (self.seconds.clone(), Instant::now());
+        async move {
+            let done = work.await;
+            seconds.record(begun.elapsed());
+            done
+        }
+    }
+}
+
+fn full(name: &str) -> Error {
+    Error::Exhausted {
+        reason: format!("too many calls wait ({name}): try again later"),
+        retry_after: Some(Duration::from_secs(1)),
+        quota_of: None,
     }
 }
 

@@ -5,6 +5,7 @@ use granary_core::{
     name::{AssetName, ProjectName},
 };
 use granary_proto::metadata::v1::{Asset, AssetState};
+use granary_runtime::metrics::{counter, names};
 use time::OffsetDateTime;
 
 use crate::{
@@ -49,6 +50,8 @@ impl Core {
                 expires,
             })
         };
-        assets.into_iter().map(sign).collect()
+        let downloads: Vec<_> = assets.into_iter().map(sign).collect::<Result<_>>()?;
+        counter!(names::DOWNLOADS_SIGNED).increment(downloads.len() as u64);
+        Ok(downloads)
     }
 }

@@ -70,6 +70,7 @@ impl Options {
     /// background; until then calls answer UNAVAILABLE.
     pub async fn build(self, tasks: &Tasks, metadata: Link) -> Result<Storage> {
         let db = Db::open::<Migrator>(&self.database, "storage").await?;
+        db.measure(tasks, "storage");
         let core = Arc::new(Core {
             store: store::Store::new(db, tasks),
             s3: s3::Client::new(&self.objects)?,

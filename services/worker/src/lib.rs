@@ -23,7 +23,7 @@ use granary_proto::{
     convert,
     job::v1::{AcquireJobsResponse, Lease, Resources},
 };
-use granary_runtime::{Link, task::Tasks, trace};
+use granary_runtime::{Link, metrics, task::Tasks, trace};
 use granary_transfer::{DownloadOptions, Downloader};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -145,6 +145,11 @@ impl Worker {
         let stop = stop.child_token();
         let (background, attempts) = (Tasks::new(), Tasks::new());
         let over = CancellationToken::new();
+        let worker = self.clone();
+        metrics::sample(&background, move || {
+            let worker = worker.clone();
+            async move { worker.slots.tell() }
+        });
         let (worker, until) = (self.clone(), over.clone());
         background.spawn("report", async move {
             report::report(

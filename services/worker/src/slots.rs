@@ -1,6 +1,7 @@
 //! What this worker has free for jobs.
 
 use granary_proto::job::v1::Resources;
+use granary_runtime::metrics::{gauge, names};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -65,6 +66,13 @@ impl Slots {
             }
             returned.await;
         }
+    }
+
+    /// Tells Prometheus how many there are.
+    pub(crate) fn tell(&self) {
+        let free = *self.free.lock();
+        gauge!(names::WORKER_SLOTS, "state" => "used").set(free.used as f64);
+        gauge!(names::WORKER_SLOTS, "state" => "idle").set(free.slots as f64);
     }
 
     /// Takes what a job needs.

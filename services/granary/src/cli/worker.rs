@@ -1,9 +1,10 @@
 //! `granary worker`: machines that run jobs.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use granary_core::units::Size;
 use granary_proto::job::v1::{ListWorkersRequest, Resources, Worker as Message};
+use granary_runtime::{metrics::Exporter, task::Tasks};
 
 use super::context::{Context, Limit};
 use crate::{
@@ -13,6 +14,9 @@ use crate::{
     output::Listing,
     page, signals,
 };
+
+/// How long whoever asks for metrics at the very end may take.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Worker {
@@ -45,6 +49,9 @@ pub(crate) struct Run {
     /// The most that one attempt may leave in the folders that are collected
     #[arg(long, value_name = "SIZE", default_value_t = Size(granary_worker::MAX_OUTPUT_BYTES))]
     max_output: Size,
+    /// Where Prometheus asks for metrics (GET /metrics), such as 127.0.0.1:9090; nobody else should reach it [default: nowhere]
+    #[arg(long, env = "GRANARY_METRICS_LISTEN", value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
 }
 
 impl Worker {
@@ -58,6 +65,10 @@ impl Worker {
 
 impl Run {
     async fn run(self, context: &Context) -> Outcome {
+        let tasks = Tasks::new();
+        if let Some(address) = self.metrics_listen {
+            Exporter::open(address, "worker").await?.start(&tasks);
+        }
         let Size(memory) = self.memory;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let resources = Resources {
@@ -81,15 +92,10 @@ impl Run {
             slots: usize::from(self.slots),
             max_output_bytes: self.max_output.0,
         };
-        options
-            .run(
-                client.link(),
-                client.link(),
-                client.link(),
-                signals::stop()?,
-            )
-            .await
-            .map_err(Failure::from)
+        let link = || client.link();
+        let result = options.run(link(), link(), link(), signals::stop()?).await;
+        tasks.drain(PATIENCE).await;
+        result.map_err(Failure::from)
     }
 }
 

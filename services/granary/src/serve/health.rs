@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use granary_core::{Error, Result};
-use granary_runtime::task::Tasks;
+use granary_runtime::{
+    metrics::{gauge, names},
+    task::Tasks,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -74,15 +77,22 @@ pub(super) fn follow<F>(
                 answer = tokio::time::timeout(PATIENCE, check()) => answer,
             };
             let status = status(answer.unwrap_or_else(|_| Err(slow())));
+            tell(status);
             if std::mem::replace(&mut told, status) != status {
                 reporter.set_service_status("", status).await;
             }
         }
+        tell(ServingStatus::NotServing);
         reporter
             .set_service_status("", ServingStatus::NotServing)
             .await;
         reporter.clear_service_status("").await;
     });
+}
+
+fn tell(status: ServingStatus) {
+    let ready = status == ServingStatus::Serving;
+    gauge!(names::READY).set(f64::from(u8::from(ready)));
 }
 
 fn slow() -> Error {

@@ -18,7 +18,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use super::room::Room;
 use crate::{
     core::Core,
-    gauges,
+    measures,
     store::jobs::{self as store, Fit, Row},
 };
 
@@ -91,7 +91,7 @@ async fn one(
                 break;
             }
             room.take(&row.name.project);
-            gauges::waited(&row, now);
+            measures::waited(&row, now);
             taken.push(row.seq);
             leases.push(lease);
         }

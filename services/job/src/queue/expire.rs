@@ -9,6 +9,7 @@ use sea_orm::DatabaseTransaction;
 use super::end::{self, End};
 use crate::{
     core::{Core, micros},
+    measures,
     state::State,
     store::{
         attempts,
@@ -97,6 +98,7 @@ async fn give_back(
     attempts::insert(&tx, &ended).await?;
     usage::owe(&tx, &rows, &ended).await?;
     db::commit(tx).await?;
+    measures::ended(&ended);
     core.hub.jobs_changed(rows.iter().map(|row| row.seq));
     usage::ended(core);
     if rows.iter().any(|row| row.state == State::Queued) {

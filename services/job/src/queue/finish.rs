@@ -13,6 +13,7 @@ use granary_runtime::db;
 use super::{Claim, end, end::End, held, lost};
 use crate::{
     core::Core,
+    measures,
     state::State,
     store::{
         attempts,
@@ -123,6 +124,7 @@ pub(crate) async fn take(core: &Core, calls: Vec<Call>) -> Result<Vec<Result<Vec
     usage::owe(&tx, changed.iter().copied(), &ended).await?;
     let returned = changed.iter().any(|row| row.state == State::Queued);
     db::commit(tx).await?;
+    measures::ended(&ended);
     core.hub.jobs_changed(seqs);
     usage::ended(core);
     if returned {

@@ -85,6 +85,12 @@ impl Row {
         })
     }
 
+    /// Since when it is in the queue: since it was submitted, or since its newest attempt, or the pause after it.
+    pub(crate) fn queued_since(&self) -> i64 {
+        let again = self.ready.max(self.acquired.unwrap_or(0));
+        self.created.max(again)
+    }
+
     /// What [`save`] writes, after the key.
     fn changeable(&self) -> [Value; 14] {
         values![
@@ -104,6 +110,33 @@ impl Row {
             self.outputs.clone(),
         ]
     }
+}
+
+/// How many jobs have a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alive {
+    pub state: State,
+    pub count: i64,
+    /// Since when the oldest is in the queue, if it is.
+    pub since: i64,
+}
+
+/// How many jobs have not ended, by state: two indices have no others.
+pub(crate) async fn alive(db: &impl ConnectionTrait) -> Result<Vec<Alive>> {
+    let sql = Sql::new(
+        db.get_database_backend(),
+        "SELECT state, COUNT(*), MIN(CASE WHEN ready > created THEN ready WHEN acquired > created THEN acquired ELSE created END) \
+         FROM jobs WHERE state = 1 GROUP BY state \
+         UNION ALL SELECT state, COUNT(*), MIN(created) FROM jobs WHERE expires IS NOT NULL GROUP BY state",
+    );
+    let read = |row: &mut sql::Row| {
+        Ok(Alive {
+            state: State::from_stored(row.get()?)?,
+            count: row.get()?,
+            since: row.get()?,
+        })
+    };
+    sql.all(db, read).await
 }
 
 /// A job to insert.

@@ -38,6 +38,17 @@ pub(crate) async fn count_others(db: &impl ConnectionTrait, worker: &Row) -> Res
     Ok(count.unwrap_or_default())
 }
 
+/// How many workers were heard of since then.
+pub(crate) async fn heard_since(db: &impl ConnectionTrait, since: i64) -> Result<i64> {
+    let mut sql = Sql::new(
+        db.get_database_backend(),
+        "SELECT COUNT(*) FROM workers WHERE heartbeat >= ",
+    );
+    sql.bind(since);
+    let count = sql.first(db, sql::Row::get::<i64>).await?;
+    Ok(count.unwrap_or_default())
+}
+
 /// Adds a worker, or replaces it; not that of another subject. Whether it did.
 pub(crate) async fn put(db: &impl ConnectionTrait, worker: &Row) -> Result<bool> {
     let mut sql = Sql::new(

@@ -66,9 +66,12 @@ impl ApiKeys {
             context: context.clone(),
             lane: lane.clone(),
             issuer,
-            lookups: Batcher::start(tasks, "exchange API keys", EXCHANGES, move |ids| {
-                read(reading.clone(), ids)
-            }),
+            lookups: Batcher::start(
+                tasks,
+                "metadata: exchange API keys",
+                EXCHANGES,
+                move |ids| read(reading.clone(), ids),
+            ),
         }
     }
 

@@ -49,13 +49,16 @@ impl Assets {
         let (reading, adding, updating) = (context.clone(), context.clone(), context.clone());
         Self {
             context: context.clone(),
-            reads: Batcher::start(tasks, "read assets", Limits::READS, move |names| {
-                read(reading.clone(), names)
-            }),
-            registrations: Batcher::start(tasks, "register assets", WRITES, move |new| {
+            reads: Batcher::start(
+                tasks,
+                "metadata: read assets",
+                Limits::READS,
+                move |names| read(reading.clone(), names),
+            ),
+            registrations: Batcher::start(tasks, "metadata: register assets", WRITES, move |new| {
                 create::register(adding.clone(), new)
             }),
-            updates: Batcher::start(tasks, "update assets", WRITES, move |new| {
+            updates: Batcher::start(tasks, "metadata: update assets", WRITES, move |new| {
                 update::apply(updating.clone(), new)
             }),
         }

@@ -51,9 +51,12 @@ impl Labels {
         Self {
             context: context.clone(),
             lane: lane.clone(),
-            additions: Batcher::start(tasks, "add labels", Limits::default(), move |new| {
-                create::add(adding.clone(), new)
-            }),
+            additions: Batcher::start(
+                tasks,
+                "metadata: add labels",
+                Limits::default(),
+                move |new| create::add(adding.clone(), new),
+            ),
         }
     }
 

@@ -41,12 +41,18 @@ impl Sessions {
         Self {
             context: context.clone(),
             lane: lane.clone(),
-            openings: Batcher::start(tasks, "open sessions", Limits::default(), move |new| {
-                create::open(opening.clone(), new)
-            }),
-            reads: Batcher::start(tasks, "read sessions", Limits::READS, move |names| {
-                read(reading.clone(), names)
-            }),
+            openings: Batcher::start(
+                tasks,
+                "metadata: open sessions",
+                Limits::default(),
+                move |new| create::open(opening.clone(), new),
+            ),
+            reads: Batcher::start(
+                tasks,
+                "metadata: read sessions",
+                Limits::READS,
+                move |names| read(reading.clone(), names),
+            ),
         }
     }
 

@@ -96,6 +96,20 @@ pub(crate) async fn lock(
     select(on, projects, true).await
 }
 
+/// The projects that hold the most, with what they hold.
+pub(crate) async fn largest(
+    on: &impl ConnectionTrait,
+    limit: u32,
+) -> Result<Vec<(String, i64, i64)>> {
+    let mut sql = Sql::new(
+        on.get_database_backend(),
+        "SELECT project, bytes, objects FROM accounts ORDER BY bytes DESC, project LIMIT ",
+    );
+    sql.bind(i64::from(limit));
+    sql.all(on, |row| Ok((row.get()?, row.get()?, row.get()?)))
+        .await
+}
+
 async fn select(
     on: &impl ConnectionTrait,
     projects: &BTreeSet<&str>,

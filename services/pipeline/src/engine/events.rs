@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use granary_core::{Error, Result, name::SessionName};
-use granary_proto::metadata::v1::Event;
+use granary_core::{Error, Result, clock::to_micros, name::SessionName};
+use granary_proto::{convert, metadata::v1::Event};
 use granary_runtime::{db::in_time, rpc::from_status, trace::Parent};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,8 @@ pub(super) async fn follow(engine: Arc<Engine>, stop: CancellationToken) {
         if heard {
             pause = PAUSE;
         }
+        // What completes from now on is not heard of.
+        engine.lag.behind(engine.now());
         match ended {
             Ok(()) => tracing::debug!("the event stream ended: opening it again"),
             // A stream lasts no longer than its token, and the next call sends a new one.
@@ -59,6 +61,11 @@ async fn listen(engine: &Engine, heard: &mut bool) -> Result<()> {
     };
     while let Some(batch) = events.message().await.map_err(from_status)? {
         *heard = true;
+        let times = batch.events.iter().filter_map(|event| event.create_time);
+        let times = times.filter_map(|time| convert::time("create_time", &time).ok());
+        if let Some(oldest) = times.map(to_micros).min() {
+            engine.lag.behind(oldest);
+        }
         let completed = |event: &Event| {
             Some(Completed {
                 session: SessionName::parse(&event.resource).ok()?,
@@ -75,6 +82,7 @@ async fn listen(engine: &Engine, heard: &mut bool) -> Result<()> {
         if in_time(queued).await? > 0 {
             engine.is_due();
         }
+        engine.lag.none();
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod failure;
 mod give_up;
 mod held;
 mod make;
+mod measures;
 mod outputs;
 mod page;
 mod pass;
@@ -74,6 +75,7 @@ pub(crate) struct Engine {
     /// The same for other processes.
     wake: Wake,
     owner: String,
+    lag: measures::Lag,
     definitions: Mutex<HashMap<(PipelineName, i64), Arc<Definition>>>,
 }
 
@@ -116,7 +118,7 @@ pub(crate) async fn start(tasks: &Tasks, parts: Parts) -> Result<Arc<Engine>> {
     let (writes, now) = (db.clone(), clock.clone());
     let writer = Batcher::start(
         tasks,
-        "pipeline-writes",
+        "pipeline: write results",
         Limits {
             batch: 32,
             queue: 1024,
@@ -139,12 +141,14 @@ pub(crate) async fn start(tasks: &Tasks, parts: Parts) -> Result<Arc<Engine>> {
         due,
         wake,
         owner: id::new("p"),
+        lag: measures::Lag::default(),
         definitions: Mutex::default(),
     });
     if engine.db.backend() == DbBackend::Sqlite {
         // Only one process has the file: whoever held a lease is gone.
         works::take_over(&engine.db, engine.now()).await?;
     }
+    measures::start(tasks, engine.clone());
     tasks.spawn(
         "pipeline-events",
         events::follow(engine.clone(), tasks.stopping()),
@@ -181,7 +185,9 @@ impl Engine {
     /// Writes together with other sessions, and tells those who watch.
     async fn write(&self, write: Write) -> Result<()> {
         let runs: Vec<String> = write.runs.iter().map(|run| run.name.run.clone()).collect();
+        let ended = measures::Ended::of(&write);
         self.writer.call(write).await?;
+        ended.count();
         self.watchers.changed(&runs);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use granary_core::name::RunName;
 
-use super::timing::Timing;
+use super::{measures::StepSeconds, timing::Timing};
 use crate::{
     definition::{Definition, ForEach, Step},
     item::{Item, SessionInfo},
@@ -22,22 +22,28 @@ pub(crate) struct Plan {
     pub(crate) of_session: Vec<Option<StepRecord>>,
     /// By place, when each step worked.
     pub(crate) timings: Arc<[Timing]>,
+    /// By place, for metrics.
+    seconds: Arc<[StepSeconds]>,
 }
 
 impl Plan {
     pub(crate) fn new(run: RunName, definition: Arc<Definition>) -> Self {
         let of_session = vec![None; definition.steps.len()];
         let timings = definition.steps.iter().map(|_| Timing::new()).collect();
+        let seconds = definition.steps.iter().map(|step| &step.action);
+        let seconds = seconds.map(StepSeconds::of).collect();
         Self {
             run,
             definition,
             of_session,
             timings,
+            seconds,
         }
     }
 
     /// Does a piece of the work of the step at a place.
     pub(crate) fn time<T>(&self, place: usize, work: impl FnOnce() -> T) -> T {
+        let _measured = self.seconds.get(place).map(StepSeconds::begin);
         match self.timings.get(place) {
             Some(timing) => timing.time(work),
             None => work(),

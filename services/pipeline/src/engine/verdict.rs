@@ -6,7 +6,7 @@ use granary_proto::{
     metadata::v1::{AssetEvent, AssetState, AssetStateUpdate},
 };
 
-use super::{Engine, examine::Examined, failure::is_infrastructure};
+use super::{Engine, examine::Examined, failure::is_infrastructure, measures};
 use crate::report;
 
 /// How much one asset says about what is wrong with it, in bytes.
@@ -47,11 +47,15 @@ pub(super) async fn apply(
     if updates.is_empty() {
         return Ok(());
     }
-    for result in engine
+    let outcomes: Vec<_> = updates.iter().map(measures::outcome).collect();
+    let results = engine
         .remote
         .update_assets(&session.project, updates)
-        .await?
-    {
+        .await?;
+    for (result, outcome) in results.into_iter().zip(outcomes) {
+        if let Some(outcome) = outcome.filter(|_| result.error.is_none()) {
+            outcome.increment(1);
+        }
         let Some(error) = result.error.map(granary_runtime::rpc::from_item) else {
             continue;
         };

@@ -9,6 +9,7 @@ pub(crate) mod results;
 pub(crate) mod runs;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod waiting;
 pub(crate) mod works;
 pub(crate) mod write;
 

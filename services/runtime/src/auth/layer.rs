@@ -25,7 +25,10 @@ use super::{
     text::path_like,
     watched,
 };
-use crate::ledger::Ledger;
+use crate::{
+    ledger::Ledger,
+    metrics::{Counter, counter, names::TOKEN_CHECKS},
+};
 
 /// What is answered without a token: health says nothing but whether the process serves, and a key that is exchanged speaks for itself.
 pub(super) const OPEN: &[&str] = &[
@@ -46,6 +49,8 @@ pub struct AuthLayer {
     inside: bool,
     budget: Arc<Budget>,
     ledger: Option<Ledger>,
+    /// Tokens that were good.
+    good: Counter,
 }
 
 impl AuthLayer {
@@ -57,6 +62,7 @@ impl AuthLayer {
             inside: true,
             budget: Arc::default(),
             ledger: None,
+            good: counter!(TOKEN_CHECKS, "result" => "ok"),
         }
     }
 
@@ -68,6 +74,7 @@ impl AuthLayer {
             inside: false,
             budget: Arc::default(),
             ledger: None,
+            good: counter!(TOKEN_CHECKS, "result" => "ok"),
         }
     }
 
@@ -251,12 +258,15 @@ impl AuthLayer {
             Some(Role::Service) if !self.inside => Err("a service's token from outside"),
             _ => Ok(principal),
         });
-        verdict.map_err(|reason| {
-            tracing::info!(path = path_like(path), reason, "token refused");
-            Error::Unauthenticated {
-                reason: REFUSED.into(),
-            }
-        })
+        verdict
+            .inspect(|_| self.good.increment(1))
+            .map_err(|reason| {
+                counter!(TOKEN_CHECKS, "result" => reason).increment(1);
+                tracing::info!(path = path_like(path), reason, "token refused");
+                Error::Unauthenticated {
+                    reason: REFUSED.into(),
+                }
+            })
     }
 
     // Whoever says so without being a service says nothing.

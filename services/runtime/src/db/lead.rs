@@ -9,21 +9,31 @@ use sea_orm::{
 use tokio_util::sync::CancellationToken;
 
 use super::Db;
+use crate::metrics::{gauge, names::LEADER};
 
 /// How often those who do not lead ask whether somebody has to: what is led may wait as long as that.
 const ASK: Duration = Duration::from_secs(5);
 /// How often whoever leads makes sure of it, and how long the database may take to answer: both together is how long two may lead.
 const PING: Duration = Duration::from_secs(5);
 
-/// Does `work`, which never ends by itself, wherever it leads, until `stop` is cancelled. `what` is a number that nothing else on the same database
-/// locks. Two may lead for some seconds when the way to the database breaks: the work has to be safe to repeat.
-pub async fn lead<W: Future>(db: &Db, what: i64, stop: CancellationToken, work: impl Fn() -> W) {
+/// What one process at a time does.
+#[derive(Clone, Copy, Debug)]
+pub struct Led {
+    /// What it is called in metrics.
+    pub task: &'static str,
+    /// A number that nothing else on the same database locks.
+    pub lock: i64,
+}
+
+/// Does `work`, which never ends by itself, wherever it leads, until `stop` is cancelled. Two may lead for some seconds when the way to the database
+/// breaks: the work has to be safe to repeat.
+pub async fn lead<W: Future>(db: &Db, what: Led, stop: CancellationToken, work: impl Fn() -> W) {
     asking(db, what, ASK, stop, work).await;
 }
 
 async fn asking<W: Future>(
     db: &Db,
-    what: i64,
+    what: Led,
     ask: Duration,
     stop: CancellationToken,
     work: impl Fn() -> W,
@@ -31,28 +41,46 @@ async fn asking<W: Future>(
     while !stop.is_cancelled() {
         tokio::select! {
             () = once(db, what, &work) => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
         }
+        tell(what, 0.0);
         tokio::select! {
             () = tokio::time::sleep(ask) => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
         }
+    }
+    tell(what, 0.0);
+}
+
+fn tell(what: Led, leads: f64) {
+    gauge!(LEADER, "task" => what.task).set(leads);
+}
+
+/// Says that it leads, for as long as it does: what is not said again is forgotten.
+async fn say(what: Led) {
+    loop {
+        tell(what, 1.0);
+        tokio::time::sleep(PING).await;
     }
 }
 
 /// Leads as long as the lock is held, if it can be had at all.
-async fn once<W: Future>(db: &Db, what: i64, work: &impl Fn() -> W) {
+async fn once<W: Future>(db: &Db, what: Led, work: &impl Fn() -> W) {
     if db.backend() != DbBackend::Postgres {
-        work().await;
+        tokio::select! {
+            _ = work() => {}
+            () = say(what) => {}
+        }
         return;
     }
-    let Ok(Some(mut lock)) = tokio::time::timeout(PING, locked(db, what)).await else {
+    let Ok(Some(mut lock)) = tokio::time::timeout(PING, locked(db, what.lock)).await else {
         return;
     };
-    tracing::debug!(what, "leads");
+    tracing::debug!(task = what.task, "leads");
     tokio::select! {
         _ = work() => {}
-        () = lost(&mut lock.connection) => tracing::warn!(what, "leads no more: the database does not answer"),
+        () = say(what) => {}
+        () = lost(&mut lock.connection) => tracing::warn!(task = what.task, "leads no more: the database does not answer"),
     }
 }
 
@@ -107,6 +135,10 @@ mod tests {
         testing::{self, Nothing},
     };
 
+    fn led(lock: i64) -> Led {
+        Led { task: "test", lock }
+    }
+
     #[tokio::test]
     async fn alone_one_leads_at_once_until_the_end() {
         let folder = tempfile::tempdir().unwrap();
@@ -118,7 +150,7 @@ mod tests {
             stop.cancel();
             std::future::pending::<()>().await;
         };
-        lead(&db, 1, stop.clone(), work).await;
+        lead(&db, led(1), stop.clone(), work).await;
         assert_eq!(begun.load(Ordering::Relaxed), 1);
     }
 
@@ -140,11 +172,11 @@ mod tests {
                 std::future::pending::<()>()
             }
         };
-        let (what, ask) = (i64::from(std::process::id()), Duration::from_millis(1));
+        let (what, ask) = (led(std::process::id().into()), Duration::from_millis(1));
         let first = asking(&a, what, ask, stop_a.clone(), work("a"));
         let others = async {
             assert_eq!(leads.recv().await, Some("a"));
-            assert!(locked(&b, what).await.is_none());
+            assert!(locked(&b, what.lock).await.is_none());
             let then = async {
                 stop_a.cancel();
                 // Its process and its pool go on.

@@ -18,12 +18,17 @@ use std::{path::Path, time::Duration};
 use granary_core::{Error, Result};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    TransactionTrait,
+    TransactionTrait, sqlx,
 };
 use sea_orm_migration::MigratorTrait;
 
+use crate::{
+    metrics::{self, gauge, names},
+    task::Tasks,
+};
+
 pub use error::{db_err, is_unique_violation};
-pub use lead::lead;
+pub use lead::{Led, lead};
 pub use patience::in_time;
 pub use url::DatabaseUrl;
 pub use wake::{Heard, Wake};
@@ -62,6 +67,25 @@ impl Db {
         };
         migrate::run::<M>(&db.writer, service).await?;
         Ok(db)
+    }
+
+    /// Has its connections counted whenever metrics are asked for, until the tasks stop.
+    pub fn measure(&self, tasks: &Tasks, service: &'static str) {
+        let db = self.clone();
+        metrics::sample(tasks, move || {
+            let pools = db.pools();
+            async move { pools.tell(service) }
+        });
+    }
+
+    fn pools(&self) -> Pools {
+        match self.backend() {
+            DbBackend::Postgres => Pools::of(&[self.writer.get_postgres_connection_pool()]),
+            _ => Pools::of(&[
+                self.writer.get_sqlite_connection_pool(),
+                self.reader.get_sqlite_connection_pool(),
+            ]),
+        }
     }
 
     /// Waits until a server answers; a file is there anyway.
@@ -105,6 +129,38 @@ impl Db {
     pub async fn close(self) -> Result<()> {
         self.reader.close().await.map_err(db_err)?;
         self.writer.close().await.map_err(db_err)
+    }
+}
+
+/// How many connections there are.
+struct Pools {
+    idle: f64,
+    used: f64,
+    most: f64,
+}
+
+impl Pools {
+    fn of<D: sqlx::Database>(pools: &[&sqlx::Pool<D>]) -> Self {
+        let mut all = Self {
+            idle: 0.0,
+            used: 0.0,
+            most: 0.0,
+        };
+        for pool in pools {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            all.idle += f64::from(idle);
+            all.used += f64::from(pool.size().saturating_sub(idle));
+            all.most += f64::from(pool.options().get_max_connections());
+        }
+        all
+    }
+
+    fn tell(&self, service: &'static str) {
+        let connections =
+            |state| gauge!(names::DB_CONNECTIONS, "service" => service, "state" => state);
+        connections("used").set(self.used);
+        connections("idle").set(self.idle);
+        gauge!(names::DB_CONNECTIONS_MAX, "service" => service).set(self.most);
     }
 }
 

@@ -29,6 +29,7 @@ use super::AT_THE_END;
 use crate::{
     Link,
     auth::{Ended, Principal, Verdict, cut},
+    metrics::{self, gauge, names::LEDGER_PENDING},
     rpc::answer,
     task::Tasks,
 };
@@ -59,6 +60,7 @@ enum Item {
 pub(super) struct Log {
     queue: mpsc::Sender<Item>,
     missed: Arc<AtomicU64>,
+    pending: Arc<AtomicU64>,
     refusals: Mutex<Refusals>,
 }
 
@@ -66,9 +68,16 @@ impl Log {
     pub(super) fn start(tasks: &Tasks, metadata: Link) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let missed = Arc::new(AtomicU64::new(0));
+        let pending = Arc::<AtomicU64>::default();
+        let told = pending.clone();
+        metrics::sample(tasks, move || {
+            let pending = told.load(Ordering::Relaxed);
+            async move { gauge!(LEDGER_PENDING).set(pending as f64) }
+        });
         let sender = Sender {
             waiting,
             missed: missed.clone(),
+            pending: pending.clone(),
             stop: tasks.stopping(),
             end: None,
             metadata,
@@ -77,6 +86,7 @@ impl Log {
         Self {
             queue,
             missed,
+            pending,
             refusals: Mutex::new(Refusals::none(Instant::now())),
         }
     }
@@ -88,7 +98,12 @@ impl Log {
             || self.refusals.lock().of(&ended).take(Instant::now());
         let sent = fits && {
             let entry = Item::Entry(Box::new(entry(ended, now)));
-            self.queue.try_send(entry).is_ok()
+            self.pending.fetch_add(1, Ordering::Relaxed);
+            let sent = self.queue.try_send(entry).is_ok();
+            if !sent {
+                self.pending.fetch_sub(1, Ordering::Relaxed);
+            }
+            sent
         };
         if !sent {
             self.missed.fetch_add(1, Ordering::Relaxed);
@@ -195,6 +210,7 @@ fn entry(ended: Ended, now: OffsetDateTime) -> AuditEntry {
 struct Sender {
     waiting: mpsc::Receiver<Item>,
     missed: Arc<AtomicU64>,
+    pending: Arc<AtomicU64>,
     stop: CancellationToken,
     /// Until when something may be sent, once it is the end.
     end: Option<Instant>,
@@ -305,6 +321,7 @@ impl Sender {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        self.pending.fetch_sub(count, Ordering::Relaxed);
         self.say_what_was_missed();
         for done in batch.flushed {
             let _ = done.send(());

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::AT_THE_END;
-use crate::{Link, rpc::answer, task::Tasks};
+use crate::{Link, metrics, rpc::answer, task::Tasks};
 
 /// How often counts are sent.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -213,6 +213,7 @@ impl Counts {
     }
 
     fn exhausted(&self, project: &str, had: i64, limit: i64) -> Error {
+        metrics::refused("quota");
         let now = self.clock.now();
         let left = Duration::try_from(Day::of(now).end() - now).unwrap_or_default();
         Error::Exhausted {

@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 
 use crate::task::Tasks;
 
-pub use ::metrics::{counter, gauge, histogram};
+pub use ::metrics::{Counter, Histogram, counter, gauge, histogram};
 
 pub(crate) use rpc::{Counted, answered, call};
 use rpc::{Side, Table};
@@ -80,6 +80,11 @@ where
             recording.samples.remove(id);
         });
     }
+}
+
+/// Counts a call that was refused for its number: `rate` if too many wait, `quota` if its project has had all that it may have.
+pub fn refused(reason: &'static str) {
+    counter!(names::REQUESTS_REFUSED, "reason" => reason).increment(1);
 }
 
 /// Where metrics are told.

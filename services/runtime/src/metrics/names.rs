@@ -6,7 +6,7 @@
 use ::metrics::Unit;
 
 /// How many projects have metrics of their own: those with the most bytes.
-pub const MOST_PROJECTS: u64 = 50;
+pub const MOST_PROJECTS: u32 = 50;
 
 /// One metric.
 #[derive(Clone, Copy, Debug)]
@@ -82,17 +82,17 @@ metrics! {
     DB_CONNECTIONS_MAX: Kind::Gauge, Count, "granary_db_connections_max",
         "The most connections to the database that a service of this process may have.";
     DB_BATCH_SIZE: SIZES, Count, "granary_db_batch_size",
-        "How many calls shared a transaction or a statement, by what they do.";
+        "How many calls shared a transaction or a statement, by service and by what they do.";
     DB_BATCH_SECONDS: CALLS, Seconds, "granary_db_batch_seconds",
-        "Time that such a transaction or statement took, by what it does.";
+        "Time that such a transaction or statement took, by service and by what it does.";
     PIPELINE_RUNS: Kind::Gauge, Count, "granary_pipeline_runs",
-        "Sessions that wait for pipelines (queued) or are worked on (running).";
+        "Sessions that completed and wait (queued) or are worked on (running).";
     PIPELINE_OLDEST: Kind::Gauge, Seconds, "granary_pipeline_oldest_seconds",
         "How long the oldest session has been waiting for its verdict; 0 if none does.";
     PIPELINE_RUNS_DONE: Kind::Counter, Count, "granary_pipeline_runs_total",
         "Runs of pipelines that ended: processed, failed (something was rejected), or error (given up).";
     PIPELINE_RUN_SECONDS: WORK, Seconds, "granary_pipeline_run_seconds",
-        "Time from the start of a run to its end.";
+        "Time that the runs of a session took, from when it was taken to their end.";
     PIPELINE_STEP_SECONDS: STEPS, Seconds, "granary_pipeline_step_seconds",
         "Time that one step of a pipeline took for one file or one session, by the kind of step; results that were kept from before do not count.";
     PIPELINE_ASSETS: Kind::Counter, Count, "granary_pipeline_assets_total",
@@ -122,9 +122,9 @@ metrics! {
     TOKEN_CHECKS: Kind::Counter, Count, "granary_token_checks_total",
         "Tokens that were checked: ok, or why not.";
     LEDGER_PENDING: Kind::Gauge, Count, "granary_ledger_pending",
-        "Entries of the audit log and counts of calls that are not stored yet.";
+        "Entries of the audit log that wait to be stored.";
     REQUESTS_REFUSED: Kind::Counter, Count, "granary_requests_refused_total",
-        "Calls that were refused since there were too many (rate) or a project has had all it may have (quota).";
+        "Calls that were refused since too many waited (rate), or since a project has had all that it may have (quota).";
     PROJECT_BYTES: Kind::Gauge, Bytes, "granary_project_stored_bytes",
         "Bytes that a project stores; of the 50 projects with the most.";
     PROJECT_OBJECTS: Kind::Gauge, Count, "granary_project_objects",

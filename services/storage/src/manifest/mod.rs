@@ -27,8 +27,11 @@ use granary_runtime::{db, task::Tasks};
 
 use crate::Core;
 
-/// What whoever writes them locks. Any number will do that nothing else on the database locks.
-const LEADER: i64 = 0x6d61_6e69_6665_7374;
+/// Whoever writes them.
+const LEADER: db::Led = db::Led {
+    task: "write manifests",
+    lock: 0x6d61_6e69_6665_7374,
+};
 
 /// Starts the writer of manifests.
 pub(crate) fn start(tasks: &Tasks, core: Arc<Core>) {

@@ -48,18 +48,21 @@ impl Store {
         let (saves, loads, finishes, swaps) = (db.clone(), db.clone(), db.clone(), db.clone());
         Self {
             db,
-            save: Batcher::start(tasks, "saving uploads", LIMITS, move |calls| {
+            save: Batcher::start(tasks, "storage: save uploads", LIMITS, move |calls| {
                 query::save(saves.clone(), calls)
             }),
-            load: Batcher::start(tasks, "loading uploads", LIMITS, move |calls| {
+            load: Batcher::start(tasks, "storage: load uploads", LIMITS, move |calls| {
                 query::load(loads.clone(), calls)
             }),
-            finish: Batcher::start(tasks, "completing uploads", LIMITS, move |calls| {
+            finish: Batcher::start(tasks, "storage: complete uploads", LIMITS, move |calls| {
                 query::finish(finishes.clone(), calls)
             }),
-            swap: Batcher::start(tasks, "opening uploads", Limits::default(), move |calls| {
-                query::swap(swaps.clone(), calls)
-            }),
+            swap: Batcher::start(
+                tasks,
+                "storage: open uploads",
+                Limits::default(),
+                move |calls| query::swap(swaps.clone(), calls),
+            ),
         }
     }
 

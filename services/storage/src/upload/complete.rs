@@ -10,6 +10,7 @@ use granary_core::{
     name::{DatasetName, UploadName},
     parts::SINGLE,
 };
+use granary_runtime::metrics::{counter, names};
 use sha2::{Digest as _, Sha256};
 
 use super::assemble::Whole;
@@ -70,12 +71,14 @@ impl Core {
     async fn record(&self, dataset: &DatasetName, rows: Vec<&Row>) -> Result<Vec<Result<()>>> {
         let stored: Vec<_> = rows.iter().map(|row| row.stored()).collect();
         let results = self.metadata.stored(&dataset.parent(), &stored).await?;
-        let taken = rows
-            .into_iter()
-            .zip(&results)
+        let taken = rows.into_iter().zip(&results);
+        let taken: Vec<&Row> = taken
             .filter(|(_, result)| result.is_ok())
-            .map(|(row, _)| row.name.clone())
+            .map(|(row, _)| row)
             .collect();
+        counter!(names::UPLOADS, "outcome" => "completed").increment(taken.len() as u64);
+        counter!(names::UPLOAD_BYTES).increment(taken.iter().map(|row| row.size).sum());
+        let taken = taken.into_iter().map(|row| row.name.clone()).collect();
         self.store.finish(taken).await?;
         Ok(results)
     }
@@ -117,6 +120,7 @@ impl Core {
             return Ok(());
         };
         tracing::warn!(upload = %row.name, %differs, "an object is not what was declared, and is removed");
+        counter!(names::UPLOADS, "outcome" => "refused").increment(1);
         self.s3.delete(&row.place, head.etag.as_deref()).await?;
         Err(Error::DataLoss {
             resource: row.name.to_string(),
