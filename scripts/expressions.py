@@ -14,6 +14,8 @@ EVERYTHING = ".*"
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
 # By how loosely they bind.
 SETS = (r"\bor\b", r"\b(?:and|unless)\b", r"(?:==|!=|<=|>=|<|>)(?:\s*bool\b)?")
+# What has not happened yet counts as none.
+FALLBACK = re.compile(r"\s*0 \*")
 VECTOR_MATCHING = re.compile(r"^\s*(?:on|ignoring)\s*\([^)]*\)(?:\s*group_(?:left|right)\s*(?:\([^)]*\))?)?")
 
 
@@ -59,8 +61,8 @@ def operands(expression):
     ['a', 'b', 'c', 'd']
     >>> operands('count by (x) (last_over_time(a[6h])) unless on (x) count by (x) (a == 1)')
     ['count by (x) (last_over_time(a[6h]))', 'count by (x) (a == 1)']
-    >>> operands('absent(a)'), operands('(a or 0 * b) / (c > 0) > 0.1')
-    (['a'], ['(a or 0 * b) / (c > 0)'])
+    >>> operands('absent(a)'), operands('(a or 0 * b) / (c > 0) > 0.1'), operands('(a or 0 * b) > 3')
+    (['a'], ['(a or 0 * b) / (c > 0)'], ['a or 0 * b'])
     """
     expression = expression.strip()
     for operator in SETS:
@@ -68,6 +70,8 @@ def operands(expression):
         if places:
             edges = [0, *(edge for place in places for edge in place), len(expression)]
             parts = [expression[start:stop] for start, stop in zip(edges[::2], edges[1::2])]
+            if any(FALLBACK.match(part) for part in parts):
+                return [expression]
             return [piece for part in parts for piece in operands(VECTOR_MATCHING.sub("", part))]
     if found := re.fullmatch(r"(?:absent)?\s*(\(.*\))", expression, re.S):
         if not hidden(expression).strip("_ ").removeprefix("absent").strip("_ "):

@@ -33,6 +33,10 @@ observed:
       app: {cmd: [python3, -c, "raise SystemExit(3)"]}
       handler: {image_url: "docker.io/library/python:3.13-slim"}
       resources: {memory: 64MiB, timeout: 2m}
+    hungry:
+      app: {cmd: [python3, -c, "data = bytearray(400 << 20); print(len(data))"]}
+      handler: {image_url: "docker.io/library/python:3.13-slim"}
+      resources: {memory: 64MiB, timeout: 2m}
 """
 
 
@@ -75,8 +79,9 @@ class Users(Disturbance):
         self.cli.run("upload", session, "--dataset", main_job.DATASET)
         self.cli.run("session", "wait", name, codes=(0, 1))
         self.cli.run("download", "--session", name, "--to", self.folder / "back")
-        job = f"{'well' if number % 2 else 'badly'}-{number}-{int(time.time())}"
-        self.cli.run("job", "submit", "--app", "observed", "--version", "v1", "--entrypoint", job.split("-")[0], "--job-id", job)
+        entrypoint = ("well", "badly", "hungry")[number % 3]
+        job = f"{entrypoint}-{number}-{int(time.time())}"
+        self.cli.run("job", "submit", "--app", "observed", "--version", "v1", "--entrypoint", entrypoint, "--job-id", job)
         self.cli.run("job", "wait", job, codes=(0, 1))
         # Refused, and so not asked whether they went well.
         for refused in (self.machine, self.stranger):
@@ -128,6 +133,8 @@ def observe(prometheus, patience=180, check=lambda: None):
     unmet = look_closer(prometheus, everything)
     for selector in unmet:
         print(f"  nothing like it has happened: {selector}", flush=True)
+    for labels, _ in prometheus.samples("ALERTS"):
+        print(f"  {labels['alertstate']}: {labels['alertname']}", flush=True)
     return f"{len(everything)} expressions return data, of {len(prometheus.targets())} processes"
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All checks and all tests, with a PostgreSQL and a MinIO that are there for the run, and the ingress from outside.
+# All checks and all tests, with a PostgreSQL and a MinIO that are there for the run, the ingress from outside, and a Prometheus that watches.
 #
-#   scripts/test.sh [ARGUMENTS OF cargo test]     with any, without the ingress
+#   scripts/test.sh [ARGUMENTS OF cargo test]     with any, without ingress and Prometheus
 #
-# The last line is `N passed, N failed`, over all test programs and the cases of the ingress; checks count as one.
+# The last line is `N passed, N failed`, over all test programs and the cases of the ingress; checks count as one, and so does what Prometheus saw.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
@@ -34,9 +34,19 @@ if [[ $# == 0 ]]; then
     elif [[ $ingress != 0 ]]; then
         status=1
     fi
+
+    observed=0
+    scripts/observe.sh 2>&1 | tee -a "$log" || observed=$?
+    if [[ $observed == "$UNAVAILABLE" && ${CI:-} != true ]]; then
+        note "what Prometheus sees is not tested: it cannot be had here"
+    elif [[ $observed != 0 ]]; then
+        echo "test result: FAILED. 0 passed; 1 failed; what Prometheus sees" | tee -a "$log"
+        status=1
+    fi
 fi
 
 awk -v status="$status" '/^test result: / { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i - 1); if ($i ~ /^failed/) f += $(i - 1) } }
+     /^observe: ok, / { p++ }
      /^ingress: ok, [0-9]+ cases/ { p += $3 }
      /^ingress: [0-9]+ of [0-9]+ cases failed/ { f += $2; p += $4 - $2 }
      END { if (status && !f) f = 1 # it did not even compile
