@@ -54,8 +54,8 @@ def asked(rules):
     found = expressions(rules)
     recorded = {name for name, _ in found if ":" in name}
     for where, expression in [*found, *of_dashboards()]:
-        for name in unknown(expression.removeprefix("|"), recorded):
-            yield f"{where}: there is no metric {name}"
+        for thing in unknown(expression.removeprefix("|"), recorded):
+            yield f"{where}: there is no {thing}"
 
 
 def main():

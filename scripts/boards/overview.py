@@ -6,8 +6,8 @@ OURS = 'grpc_service=~"granary[.].+"'
 # What the server did wrong, and what the caller did: 5xx and 4xx of REST.
 SERVER = 'grpc_code=~"Unknown|DeadlineExceeded|Unimplemented|Internal|Unavailable|DataLoss"'
 CALLER = 'grpc_code=~"Canceled|InvalidArgument|NotFound|AlreadyExists|PermissionDenied|ResourceExhausted|FailedPrecondition|Aborted|OutOfRange|Unauthenticated"'
-# Calls with one answer; LeaseJobs waits on purpose.
-ANSWERED = (OURS, 'grpc_type="unary"', 'grpc_method!="LeaseJobs"')
+# Calls with one answer; AcquireJobs waits on purpose.
+ANSWERED = (OURS, 'grpc_type="unary"', 'grpc_method!="AcquireJobs"')
 HANDLED = "grpc_server_handled_total"
 USED = 'state="used"'
 SECONDS = "grpc_server_handling_seconds"
