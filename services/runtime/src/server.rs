@@ -80,8 +80,8 @@ pub async fn run(
         .layer_fn(crate::metrics::Counted)
         .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer_fn(Spanned)
         .layer_fn(Traced)
+        .layer_fn(Spanned)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(auth)
         .into_inner();

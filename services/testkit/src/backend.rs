@@ -76,7 +76,7 @@ impl Backend {
     }
 
     /// Puts a world of its own into the settings: a new database, a new bucket prefix.
-    pub(crate) async fn prepare(&self, settings: &mut Settings) {
+    pub async fn prepare(&self, settings: &mut Settings) {
         let Self::Servers { postgres, s3 } = self else {
             return;
         };

@@ -41,6 +41,12 @@ impl TestKey {
     }
 }
 
+/// A key of the bundled issuer, as `--signing-key-file` takes it.
+pub fn signing_key() -> Vec<u8> {
+    let key = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new());
+    key.unwrap().as_ref().to_vec()
+}
+
 impl TestIssuer {
     /// Starts one that has no keys yet.
     pub async fn start() -> Self {

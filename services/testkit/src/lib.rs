@@ -9,12 +9,16 @@
 )]
 
 mod backend;
+mod front;
 mod issuer;
 mod node;
+mod otlp;
 pub mod pictures;
 mod proxy;
 
 pub use backend::{Backend, backends};
-pub use issuer::{AUDIENCE, TestIssuer, TestKey};
+pub use front::Front;
+pub use issuer::{AUDIENCE, TestIssuer, TestKey, signing_key};
 pub use node::TestNode;
+pub use otlp::{Received, Receiver};
 pub use proxy::Wire;
