@@ -24,7 +24,7 @@ def share(condition, by=""):
 def users():
     less = lambda yellow, red: steps((red, YELLOW), (yellow, GREEN), base=RED)
     return [
-        number("Ready replicas", "Replicas that can answer; their database and their store answer.", (total(series("granary_ready")), ""), thresholds=less(1, 1)),
+        number("Ready replicas", "Replicas that can answer; their database and their store answer.", (total(series("granary_ready")), ""), thresholds=steps((1, GREEN), base=RED)),
         number("Calls", "Calls that ended, of all services.", (handled(), ""), unit="reqps"),
         number("Failed", "Share of calls that failed because of the server (5xx). The objective is 0.1 %.", (share(SERVER), ""),
                unit="percentunit", thresholds=steps((0.001, YELLOW), (0.01, RED))),
