@@ -1,6 +1,10 @@
 //! Where bytes lie: `s3://{prefix}-{raw|processed|jobs}/{project}/{dataset}/{session}/{path}`, so that a dataset or a session can be mounted.
 
-use crate::{Error, Result, name::SessionName, path};
+use crate::{
+    Error, Result,
+    name::{DatasetName, ProjectName, SessionName},
+    path,
+};
 
 /// What a dataset holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -140,6 +144,17 @@ pub fn manifest_key(session: &SessionName) -> String {
     format!("{}{}/session.json", session_prefix(session), path::RESERVED)
 }
 
+/// The object key of a dataset's manifest. No session has a name like this one's folder.
+pub fn dataset_manifest_key(dataset: &DatasetName) -> String {
+    let DatasetName { project, dataset } = dataset;
+    format!("{project}/{dataset}/{}/dataset.json", path::RESERVED)
+}
+
+/// The object key of a project's manifest, in the bucket of recordings. No dataset has a name like its folder's.
+pub fn project_manifest_key(project: &ProjectName) -> String {
+    format!("{}/{}/project.json", project.project, path::RESERVED)
+}
+
 /// Splits `s3://{bucket}/{key}`.
 pub fn split_uri(uri: &str) -> Result<(&str, &str)> {
     uri.strip_prefix("s3://")
@@ -170,6 +185,17 @@ mod tests {
             ("granary-raw", "a/b")
         );
         assert!(split_uri("s3://granary-raw").is_err());
+        let dataset = session.parent();
+        assert_eq!(
+            dataset_manifest_key(&dataset),
+            "default/recordings/.granary/dataset.json"
+        );
+        assert_eq!(
+            project_manifest_key(&dataset.parent()),
+            "default/.granary/project.json"
+        );
+        assert!(DatasetName::new("default", path::RESERVED).is_err());
+        assert!(dataset.session(path::RESERVED).is_err());
     }
 
     #[test]

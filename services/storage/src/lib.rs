@@ -5,6 +5,7 @@
 
 mod download;
 mod grpc;
+pub mod inventory;
 mod manifest;
 mod metadata;
 mod migration;
@@ -18,7 +19,7 @@ mod watch_store;
 
 use std::{sync::Arc, time::Duration};
 
-use granary_core::{Result, clock::SharedClock};
+use granary_core::{Result, clock::SharedClock, layout::Layout};
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     storage::v1::{
@@ -74,6 +75,7 @@ impl Options {
         let core = Arc::new(Core {
             store: store::Store::new(db, tasks),
             s3: s3::Client::new(&self.objects)?,
+            layout: self.objects.layout.clone(),
             metadata: metadata::Metadata::new(metadata),
             clock: self.clock,
             write_expiry: self.write_expiry,
@@ -90,6 +92,7 @@ impl Options {
 struct Core {
     store: store::Store,
     s3: s3::Client,
+    layout: Layout,
     metadata: metadata::Metadata,
     clock: SharedClock,
     write_expiry: Duration,

@@ -10,9 +10,11 @@ use granary_proto::{
     MAX_MESSAGE_BYTES,
     metadata::v1::{
         Asset, AssetEvent, AssetStateUpdate, BatchCreateAssetsRequest, BatchGetAssetsRequest,
-        BatchUpdateAssetStatesRequest, GetSessionRequest, ListAssetsRequest, ListAssetsResponse,
-        Session, WatchEventsRequest, WatchEventsResponse, asset_service_client::AssetServiceClient,
-        event_service_client::EventServiceClient, session_service_client::SessionServiceClient,
+        BatchUpdateAssetStatesRequest, Dataset, GetDatasetRequest, GetProjectRequest,
+        GetSessionRequest, ListAssetsRequest, ListAssetsResponse, Project, Session,
+        WatchEventsRequest, WatchEventsResponse, asset_service_client::AssetServiceClient,
+        dataset_service_client::DatasetServiceClient, event_service_client::EventServiceClient,
+        project_service_client::ProjectServiceClient, session_service_client::SessionServiceClient,
     },
 };
 use granary_runtime::{Link, rpc};
@@ -139,6 +141,26 @@ impl Metadata {
         let mut client =
             SessionServiceClient::new(self.0.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
         within(client.get_session(GetSessionRequest {
+            name: name.to_string(),
+        }))
+        .await
+    }
+
+    /// A project.
+    pub(crate) async fn project(&self, name: &ProjectName) -> Result<Project> {
+        let mut client =
+            ProjectServiceClient::new(self.0.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        within(client.get_project(GetProjectRequest {
+            name: name.to_string(),
+        }))
+        .await
+    }
+
+    /// A dataset.
+    pub(crate) async fn dataset(&self, name: &DatasetName) -> Result<Dataset> {
+        let mut client =
+            DatasetServiceClient::new(self.0.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        within(client.get_dataset(GetDatasetRequest {
             name: name.to_string(),
         }))
         .await

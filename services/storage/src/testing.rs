@@ -28,6 +28,7 @@ use crate::{
 pub(crate) struct Bench {
     pub(crate) core: Core,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) objects: ObjectsConfig,
     _folder: TempDir,
     _tasks: Tasks,
 }
@@ -64,6 +65,7 @@ impl Bench {
         let core = Core {
             store: store::Store::new(Db::open::<Migrator>(&url, "storage").await.unwrap(), &tasks),
             s3: s3::Client::new(&objects).unwrap(),
+            layout: objects.layout.clone(),
             metadata: metadata::Metadata::new(nobody()),
             clock: clock.clone(),
             write_expiry: Duration::from_secs(600),
@@ -72,6 +74,7 @@ impl Bench {
         Self {
             core,
             clock,
+            objects,
             _folder: folder,
             _tasks: tasks,
         }

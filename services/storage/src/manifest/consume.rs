@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt as _, stream};
-use granary_core::{Error, Result, name::SessionName};
+use granary_core::{
+    Error, Result,
+    name::{DatasetName, ProjectName, SessionName},
+};
 use granary_proto::metadata::v1::{Event, WatchEventsResponse};
 use granary_runtime::rpc;
 use tonic::Streaming;
@@ -11,7 +14,14 @@ use tonic::Streaming;
 use crate::Core;
 
 const CONSUMER: &str = "manifests";
-const TYPES: [&str; 3] = ["session.completed", "session.processed", "session.failed"];
+const TYPES: [&str; 6] = [
+    "project.created",
+    "dataset.created",
+    "dataset.updated",
+    "session.completed",
+    "session.processed",
+    "session.failed",
+];
 /// The oldest event that is kept: a new database begins there.
 const OLDEST: &str = "0";
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -57,30 +67,51 @@ async fn follow(core: &Core, pause: &mut Duration) -> Result<()> {
     Ok(())
 }
 
-/// Writes the manifest of each session in a batch once.
+/// What has a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Project(ProjectName),
+    Dataset(DatasetName),
+    Session(SessionName),
+}
+
+impl Subject {
+    fn of(event: &Event) -> Option<Self> {
+        let name = event.resource.as_str();
+        let session = SessionName::parse(name).map(Self::Session);
+        let found = session
+            .or_else(|_| DatasetName::parse(name).map(Self::Dataset))
+            .or_else(|_| ProjectName::parse(name).map(Self::Project));
+        found.ok()
+    }
+}
+
+/// Writes the manifest of each subject of a batch once.
 async fn write_all(core: &Core, events: &[Event]) -> Result<()> {
-    let sessions: BTreeSet<SessionName> = events
+    let subjects: BTreeSet<Subject> = events.iter().filter_map(Subject::of).collect();
+    let writes: Vec<_> = subjects
         .iter()
-        .filter_map(|event| SessionName::parse(&event.resource).ok())
-        .collect();
-    let writes: Vec<_> = sessions
-        .iter()
-        .map(|session| write_one(core, session))
+        .map(|subject| write_one(core, subject))
         .collect();
     let results: Vec<Result<()>> = stream::iter(writes).buffer_unordered(4).collect().await;
     results.into_iter().collect()
 }
 
-async fn write_one(core: &Core, session: &SessionName) -> Result<()> {
+async fn write_one(core: &Core, subject: &Subject) -> Result<()> {
     for attempt in 1.. {
-        match core.write_manifest(session).await {
+        let written = match subject {
+            Subject::Project(name) => core.write_project(name).await,
+            Subject::Dataset(name) => core.write_dataset(name).await,
+            Subject::Session(name) => core.write_manifest(name).await,
+        };
+        match written {
             Ok(()) => break,
             // Deleted in between.
             Err(Error::NotFound { .. }) => break,
             Err(error) if error.is_transient() => return Err(error),
-            // One session must not hold up all others for ever.
+            // One of them must not hold up all others for ever.
             Err(error) if attempt == ATTEMPTS => {
-                tracing::error!(%error, %session, "no manifest could be written: it is left out");
+                tracing::error!(%error, ?subject, "no manifest could be written: it is left out");
                 break;
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(200 << attempt)).await,

@@ -13,12 +13,18 @@
 //! holds the session, each line after it one asset, and the last line closes the document, so that a session of a million assets can be read line
 //! by line. Assets come in the order of their paths.
 //!
-//! It is written when a session completes and again when it is processed or failed, each time over the one with the ETag that was seen before
+//! A dataset has one too, `{project}/{dataset}/.granary/dataset.json`, and a project, `{project}/.granary/project.json` in the bucket of recordings:
+//! `{"format":1,"dataset":{…}}` and `{"format":1,"project":{…}}`, the JSON forms of `granary.metadata.v1.Dataset` and `.Project`, written when they
+//! are created or changed.
+//!
+//! That of a session is written when it completes and again when it is processed or failed, each time over the one with the ETag that was seen before
 //! its content was read: an older one is never written over a newer one. Writing over it is fine: it is made of nothing but what the
 //! metadata service says at that moment, so a repeated event writes the same again. The position in the event stream is stored after
 //! the manifests of a batch are in the store.
 
 mod consume;
+pub(crate) mod read;
+mod whole;
 mod write;
 
 use std::sync::Arc;
@@ -27,6 +33,8 @@ use granary_runtime::{db, task::Tasks};
 
 use crate::Core;
 
+/// What all of them begin with: who reads them knows what to expect.
+pub(crate) const FORMAT: u64 = 1;
 /// Whoever writes them.
 const LEADER: db::Led = db::Led {
     task: "write manifests",

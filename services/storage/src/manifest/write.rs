@@ -7,6 +7,7 @@ use granary_core::{
 };
 use granary_proto::{json::to_json, metadata::v1::Session};
 
+use super::FORMAT;
 use crate::{
     Core,
     s3::{Assembled, Client, Place},
@@ -14,10 +15,10 @@ use crate::{
 
 const PAGE: i32 = 500;
 /// How often a manifest is made that others write at the same time.
-const ROUNDS: usize = 5;
+pub(super) const ROUNDS: usize = 5;
 /// Manifests up to this size are one PUT, longer ones are sent in parts of at least this size.
 const PIECE: usize = 8 << 20;
-const MEDIA_TYPE: &str = "application/json";
+pub(super) const MEDIA_TYPE: &str = "application/json";
 
 impl Core {
     /// Writes the manifest of a session, over the one before. If another server writes it at the same time, it is made once more: the one
@@ -70,7 +71,7 @@ impl Core {
 
 fn first_line(session: &Session) -> Result<String> {
     Ok(format!(
-        "{{\"format\":1,\"session\":{},\"assets\":[\n",
+        "{{\"format\":{FORMAT},\"session\":{},\"assets\":[\n",
         to_json(session)?
     ))
 }
@@ -104,7 +105,10 @@ impl<'a> Out<'a> {
         }
         let (id, number) = match self.multipart.take() {
             Some((id, count)) => (id, count + 1),
-            None => (self.s3.begin_multipart(&self.place, MEDIA_TYPE).await?, 1),
+            None => {
+                let begun = self.s3.begin_multipart(&self.place, MEDIA_TYPE, None);
+                (begun.await?, 1)
+            }
         };
         self.multipart = Some((id.clone(), number));
         if number > 10_000 {

@@ -3,6 +3,7 @@
 //! Path style, so that it works with any S3 server. A request is tried a few times, at most 32 at once are on their way, and none waits for
 //! ever. What a server may answer in more than one way (a lost answer, an upload that is gone) is a value, not an error.
 
+mod list;
 mod multipart;
 mod object;
 mod reach;
@@ -18,6 +19,7 @@ use rusty_s3::{Bucket, Credentials, UrlStyle};
 use tokio::sync::Semaphore;
 use url::Url;
 
+pub(crate) use list::Page;
 pub(crate) use multipart::{Assembled, Part};
 pub(crate) use object::{Copied, Head};
 pub(crate) use reach::Reach;

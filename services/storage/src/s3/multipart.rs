@@ -9,7 +9,7 @@ use rusty_s3::actions::{CompleteMultipartUpload, ListParts};
 
 use super::{
     Client, Place,
-    object::{condition, copy_source},
+    object::{DECLARED, condition, copy_source},
     send::Answer,
     xml,
 };
@@ -36,13 +36,20 @@ pub(crate) enum Assembled {
 }
 
 impl Client {
-    /// Begins a multipart upload whose parts carry a CRC32C; the answer is its id.
-    pub(crate) async fn begin_multipart(&self, place: &Place, media_type: &str) -> Result<String> {
+    /// Begins a multipart upload whose parts carry a CRC32C; the answer is its id. The SHA-256 of the whole is kept with the object as it was
+    /// declared: of an object made of parts, the store knows none.
+    pub(crate) async fn begin_multipart(
+        &self,
+        place: &Place,
+        media_type: &str,
+        sha256: Option<&str>,
+    ) -> Result<String> {
         let bucket = self.bucket(&place.bucket)?;
-        let headers = vec![
+        let mut headers = vec![
             ("content-type", media_type.to_owned()),
             ("x-amz-checksum-algorithm", "CRC32C".to_owned()),
         ];
+        headers.extend(sha256.map(|sha256| (DECLARED, sha256.to_owned())));
         let action = bucket.create_multipart_upload(Some(self.credentials()), &place.key);
         let answer = self
             .send(&self.call("begin a multipart upload", action, headers))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use granary_core::Result;
+use granary_core::{Result, id};
 use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -19,6 +19,9 @@ pub(crate) struct Head {
     /// As the store says it: of an object made of parts, that of their checksums and their number.
     pub(crate) crc32c: Option<String>,
     pub(crate) etag: Option<String>,
+    pub(crate) media_type: Option<String>,
+    /// The SHA-256 that an object made of parts was declared with, in hexadecimal.
+    pub(crate) declared: Option<String>,
 }
 
 /// What became of a copy.
@@ -31,6 +34,8 @@ pub(crate) enum Copied {
     NoSource,
 }
 
+/// Where the SHA-256 stands that an object made of parts was declared with.
+pub(super) const DECLARED: &str = "x-amz-meta-sha256";
 /// All but what `x-amz-copy-source` may hold as it is.
 const COPY_SOURCE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
@@ -86,6 +91,11 @@ impl Client {
                     .and_then(whole_sha256),
                 crc32c: answer.header("x-amz-checksum-crc32c").map(str::to_owned),
                 etag: answer.header("etag").map(str::to_owned),
+                media_type: answer.header("content-type").map(str::to_owned),
+                declared: answer
+                    .header(DECLARED)
+                    .filter(|text| id::is_sha256(text))
+                    .map(str::to_owned),
             })),
             _ => Err(answer.refused("look for an object")),
         }

@@ -31,6 +31,33 @@ pub(super) struct ListedPart {
     pub(super) crc32c: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListBucketResult {
+    #[serde(default)]
+    pub(super) is_truncated: bool,
+    pub(super) next_continuation_token: Option<String>,
+    #[serde(default)]
+    pub(super) contents: Vec<ListedObject>,
+    #[serde(default)]
+    pub(super) common_prefixes: Vec<ListedPrefix>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListedObject {
+    pub(super) key: String,
+    pub(super) size: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) last_modified: time::OffsetDateTime,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListedPrefix {
+    pub(super) prefix: String,
+}
+
 /// Reads an answer; `what` completes "internal error while having the object store …".
 pub(super) fn parse<T: DeserializeOwned>(what: &str, body: &Bytes) -> Result<T> {
     quick_xml::de::from_reader(body.as_ref()).map_err(|error| {

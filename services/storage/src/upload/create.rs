@@ -166,7 +166,11 @@ impl Core {
                     return Ok(Opened::Present(row));
                 }
             }
-            let new = self.s3.begin_multipart(&row.place, &row.media_type).await?;
+            let sha256 = Some(row.sha256.as_str());
+            let new = self
+                .s3
+                .begin_multipart(&row.place, &row.media_type, sha256)
+                .await?;
             let swap = Swap {
                 name: row.name.clone(),
                 old: row.multipart.clone(),

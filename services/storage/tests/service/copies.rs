@@ -197,6 +197,39 @@ async fn what_cannot_be_copied_is_named() {
 }
 
 #[tokio::test]
+async fn projects_and_datasets_have_manifests_that_follow_their_changes() {
+    each(async |world: World| {
+        let session = world.open("s").await;
+        let dataset = session.parent();
+        world.send(&session, vec![world.file("a", b"1")]).await;
+        let uri = world.asset(&session, "a").await.uri;
+        let folder = uri.strip_suffix("/s/a").unwrap();
+        let says = async |uri: &str, text: &str| {
+            let read = async || {
+                let bytes = world.reader().read_start(uri, 1 << 20).await.ok()?;
+                let found: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+                found.to_string().contains(text).then_some(found)
+            };
+            eventually(read).await
+        };
+        let uri = format!("{folder}/.granary/dataset.json");
+        let found = says(&uri, "dataset").await;
+        assert_eq!(found["format"], 1);
+        assert_eq!(found["dataset"]["name"], dataset.to_string());
+        assert_eq!(found["dataset"]["kind"], "DATASET_KIND_RAW");
+        assert!(found["dataset"]["etag"].is_null(), "{found}");
+        world.rename(&dataset, "Recordings of the lab").await;
+        says(&uri, "Recordings of the lab").await;
+        let (bucket, _) = granary_core::layout::split_uri(&uri).unwrap();
+        let project = &dataset.project;
+        let uri = format!("s3://{bucket}/{project}/.granary/project.json");
+        let found = says(&uri, "project").await;
+        assert_eq!(found["project"]["name"], dataset.parent().to_string());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_completed_session_has_a_manifest_beside_its_files() {
     each(async |world: World| {
         let session = world.open("s").await;
