@@ -16,6 +16,7 @@ mod measures;
 mod member;
 mod migration;
 mod project;
+pub mod restore;
 mod role;
 mod session;
 mod snapshot;

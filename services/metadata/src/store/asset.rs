@@ -252,6 +252,43 @@ pub(crate) async fn add(on: &impl ConnectionTrait, assets: &[&Asset]) -> Result<
     index(on, assets).await
 }
 
+/// Removes assets of one dataset and the index of their attributes; their labels stay.
+pub(crate) async fn remove(on: &impl ConnectionTrait, names: &[AssetName]) -> Result<()> {
+    let Some(first) = names.first() else {
+        return Ok(());
+    };
+    for table in [
+        "DELETE FROM asset_attributes WHERE project = ",
+        "DELETE FROM assets WHERE project = ",
+    ] {
+        for chunk in names.chunks(MAX_VARIABLES / 2) {
+            let mut sql = Sql::new(on.get_database_backend(), table);
+            sql.bind(first.project.as_str())
+                .push(" AND dataset = ")
+                .bind(first.dataset.as_str())
+                .push(" AND asset IN (")
+                .list(chunk.iter().map(|name| name.asset.as_str()))
+                .push(")");
+            sql.run(on).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How many assets a session has, counted one by one.
+pub(crate) async fn of_session(on: &impl ConnectionTrait, session: &SessionName) -> Result<i64> {
+    let mut sql = Sql::new(
+        on.get_database_backend(),
+        "SELECT COUNT(*) FROM assets WHERE (project, dataset, session) = ",
+    );
+    sql.tuple(values![
+        session.project.as_str(),
+        session.dataset.as_str(),
+        session.session.as_str()
+    ]);
+    Ok(sql.first(on, Row::get).await?.unwrap_or_default())
+}
+
 /// Stores what can change of assets; whoever changed attributes has them indexed too.
 pub(crate) async fn update(on: &impl ConnectionTrait, assets: &[&Asset]) -> Result<()> {
     let mut rows = Vec::with_capacity(assets.len());

@@ -166,6 +166,19 @@ pub(crate) async fn add(on: &impl ConnectionTrait, sessions: &[&Session]) -> Res
     index(on, sessions).await
 }
 
+/// Removes a session and the index of its attributes; its assets stay.
+pub(crate) async fn remove(on: &impl ConnectionTrait, name: &SessionName) -> Result<()> {
+    for table in [
+        "DELETE FROM session_attributes WHERE (project, dataset, session) = ",
+        "DELETE FROM sessions WHERE (project, dataset, session) = ",
+    ] {
+        let mut sql = Sql::new(on.get_database_backend(), table);
+        sql.tuple(columns(name));
+        sql.run(on).await?;
+    }
+    Ok(())
+}
+
 /// Stores what can change of sessions, all but their counts; whoever changed attributes has them indexed too.
 pub(crate) async fn update(on: &impl ConnectionTrait, sessions: &[&Session]) -> Result<()> {
     for session in sessions {

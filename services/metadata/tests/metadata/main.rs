@@ -25,6 +25,7 @@ mod owners;
 mod paging;
 mod paths;
 mod recorded;
+mod restore;
 mod sessions;
 mod snapshots;
 mod tokens;
