@@ -21,6 +21,7 @@ mod output;
 mod page;
 mod reach;
 mod refs;
+mod reindex;
 mod retry;
 mod settings;
 mod show;

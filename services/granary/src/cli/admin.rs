@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use granary_core::{Error, Result, units::Span};
+use granary_core::{Error, Result, name::ProjectName, units::Span};
+use granary_metadata::restore::Mode;
 use granary_runtime::{db::DatabaseUrl, secret::Secret};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -13,13 +14,16 @@ use crate::{
     config::Config,
     failure::{Failure, Outcome},
     output::Out,
+    reindex::{self, Order},
     retry::Retry,
+    serve::{Offline, Stores},
     settings::{File, secret},
 };
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Admin {
     Migrate(Migrate),
+    Reindex(Box<Reindex>),
     Health(Health),
 }
 
@@ -34,6 +38,24 @@ pub(crate) struct Migrate {
     /// How long to wait for the database
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     wait: Span,
+}
+
+/// Makes the index of sessions anew from the buckets alone; safe to repeat and to interrupt
+///
+/// For a database that was lost, or that an older dump was restored to: run it before any service starts. What the database knows stays as it is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reindex {
+    #[command(flatten)]
+    stores: Stores,
+    /// Only says what would be made
+    #[arg(long)]
+    dry_run: bool,
+    /// Takes sessions from their manifests that the database knows at an earlier moment of their lives, as after an older dump was restored
+    #[arg(long)]
+    take_newer: bool,
+    /// Only this one, if it was named on the command line: what is usual for other commands does not count here
+    #[arg(skip)]
+    pub(super) project: Option<String>,
 }
 
 /// Asks a server whether it serves: exit code 0 if it does
@@ -56,6 +78,24 @@ impl Migrate {
         retry.call(async || all(&url).await).await?;
         out.note("the schemas of metadata, storage, pipeline and job are up to date");
         Ok(())
+    }
+}
+
+impl Reindex {
+    pub(crate) async fn run(self, file: File, out: &Out) -> Outcome {
+        let project = self.project.map(ProjectName::new).transpose();
+        let order = Order {
+            project: project.map_err(Failure::usage)?,
+            mode: Mode {
+                dry: self.dry_run,
+                take_newer: self.take_newer,
+            },
+        };
+        let settings = self.stores.settle(file).map_err(Failure::usage)?;
+        let offline = Offline::open(settings).await?;
+        let done = reindex::run(&offline, order, out).await;
+        offline.close().await;
+        done
     }
 }
 

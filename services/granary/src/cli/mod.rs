@@ -235,9 +235,12 @@ fn parse(
     match useless(&matches) {
         Some(message) => Err(command.error(ErrorKind::ArgumentConflict, message)),
         None => {
-            let name = name_of(&matches);
+            let (name, project) = (name_of(&matches), named_project(&matches));
             let cli = Cli::from_arg_matches_mut(&mut matches);
-            let cli = cli.map_err(|error| error.format(&mut command))?;
+            let mut cli = cli.map_err(|error| error.format(&mut command))?;
+            if let Command::Admin(admin::Admin::Reindex(reindex)) = &mut cli.command {
+                reindex.project = project;
+            }
             Ok(Cli { name, ..cli })
         }
     }
@@ -252,6 +255,13 @@ fn name_of(matches: &ArgMatches) -> String {
         given = inner;
     }
     name
+}
+
+// The project that was named on the command line itself.
+fn named_project(matches: &ArgMatches) -> Option<String> {
+    let named = matches.value_source("project") == Some(ValueSource::CommandLine);
+    let project = matches.get_one::<String>("project").filter(|_| named);
+    project.cloned()
 }
 
 // The same error with a usage line of what was typed: flags that environment variables set would stand there as if they were needed.
@@ -329,6 +339,7 @@ async fn perform(command: Command, connection: Flags, file: File, out: &Out) -> 
     let command = match command {
         Command::Ingress(ingress) => return ingress.run(file, out).await,
         Command::Admin(admin::Admin::Migrate(migrate)) => return migrate.run(file, out).await,
+        Command::Admin(admin::Admin::Reindex(reindex)) => return reindex.run(file, out).await,
         Command::Attempt(attempt) => return attempt.run().await,
         other => other,
     };

@@ -162,6 +162,11 @@ impl Out {
         Progress::count(self.shows_progress().then_some(&self.bars), label, total)
     }
 
+    /// A count of things, of which nobody knows how many there are; hidden when nobody looks.
+    pub(crate) fn counter(&self, label: &str) -> Progress {
+        Progress::counter(self.shows_progress().then_some(&self.bars), label)
+    }
+
     fn shows_progress(&self) -> bool {
         self.interactive && !self.quiet
     }

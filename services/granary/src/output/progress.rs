@@ -29,6 +29,10 @@ impl Progress {
         )
     }
 
+    pub(super) fn counter(bars: Option<&MultiProgress>, label: &str) -> Self {
+        Self::new(bars, label, 0, "{prefix} {spinner} {pos} {per_sec} {msg}")
+    }
+
     fn new(bars: Option<&MultiProgress>, label: &str, total: u64, template: &str) -> Self {
         let Some(bars) = bars else {
             return Self {
@@ -48,6 +52,11 @@ impl Progress {
     pub(crate) fn set(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
+    }
+
+    /// One more is done.
+    pub(crate) fn step(&self) {
+        self.bar.inc(1);
     }
 
     /// What goes on, in a few words.

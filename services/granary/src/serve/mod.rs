@@ -4,6 +4,7 @@ mod args;
 mod compose;
 mod data_dir;
 mod health;
+mod offline;
 pub(crate) mod oidc;
 mod platform;
 mod service;
@@ -20,6 +21,7 @@ use crate::signals;
 
 pub(crate) use args::Args;
 pub use data_dir::DataDir;
+pub(crate) use offline::{Offline, Stores};
 pub use platform::Platform;
 pub use service::{Apart, Service};
 pub use settings::{ObjectStoreSettings, Settings};

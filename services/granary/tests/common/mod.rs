@@ -22,7 +22,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_granary"));
@@ -48,6 +48,8 @@ pub(crate) struct World {
     folder: TempDir,
     ports: [u16; 2],
     flags: Vec<String>,
+    /// What else the server finds in its environment.
+    pub(crate) env: Vec<(String, String)>,
     server: Option<Child>,
 }
 
@@ -82,11 +84,13 @@ impl Done {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    // Below where the kernel takes ports for calls: it has to be free still when a server is started again.
+    loop {
+        let port = 10_000 + (uuid::Uuid::new_v4().as_u128() % 10_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl World {
@@ -101,6 +105,20 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             ports,
             flags: flags(ports),
+            env: Vec::new(),
+            server: None,
+        };
+        world.start_server().await;
+        world
+    }
+
+    /// With more in the environment.
+    pub(crate) async fn start_in(env: Vec<(String, String)>) -> Self {
+        let mut world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            ports: [free_port(), free_port()],
+            flags: Vec::new(),
+            env,
             server: None,
         };
         world.start_server().await;
@@ -132,6 +150,7 @@ impl World {
                 &format!("127.0.0.1:{}", self.ports[1]),
             ])
             .args(&self.flags)
+            .envs(self.env.iter().cloned())
             .stderr(log)
             .spawn()
             .unwrap();
