@@ -36,11 +36,21 @@ impl TestNode {
 
     /// Starts one.
     pub async fn start_on(backend: &Backend) -> Self {
+        Self::start_told(backend, false).await
+    }
+
+    /// Starts one that Prometheus can ask. What it tells is of the whole process, with all other such nodes.
+    pub async fn start_measured(backend: &Backend) -> Self {
+        Self::start_told(backend, true).await
+    }
+
+    async fn start_told(backend: &Backend, told: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::in_folder(folder.path().join("data"));
         settings.listen = "127.0.0.1:0".parse().unwrap();
         settings.s3_listen = "127.0.0.1:0".parse().unwrap();
         settings.job_slots = 2;
+        settings.metrics_listen = told.then(|| "127.0.0.1:0".parse().unwrap());
         backend.prepare(&mut settings).await;
         let platform = Platform::start(settings.clone()).await.unwrap();
         let link = connect(&platform);
@@ -75,6 +85,12 @@ impl TestNode {
     /// `http://HOST:PORT` of the gRPC server.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.platform.as_ref().unwrap().address())
+    }
+
+    /// `http://HOST:PORT` where Prometheus asks.
+    pub fn metrics_endpoint(&self) -> String {
+        let address = self.platform.as_ref().unwrap().metrics_address();
+        format!("http://{}", address.unwrap())
     }
 
     /// The local administrator's token.

@@ -21,7 +21,7 @@ use granary_runtime::{
 use super::Engine;
 use crate::{
     steps::Action,
-    store::{waiting, write::Write},
+    store::{runs::RunRow, waiting, write::Write},
 };
 
 /// Has the queue looked at whenever metrics are asked for.
@@ -126,6 +126,13 @@ impl Ended {
         for outcome in self.0 {
             counter!(names::PIPELINE_RUNS_DONE, "outcome" => outcome).increment(1);
         }
+    }
+}
+
+/// Notes how long runs took that have ended.
+pub(super) fn took(runs: &[RunRow], now: i64) {
+    for run in runs {
+        histogram!(names::PIPELINE_RUN_SECONDS).record(seconds(run.start_time, now));
     }
 }
 

@@ -5,13 +5,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use granary_core::{Error, Result};
 use granary_runtime::{
     db::in_time,
-    metrics::{histogram, names},
     task::Tasks,
     trace::{self, TARGET},
 };
@@ -145,11 +144,9 @@ async fn give_back(engine: &Engine, work: &Work, tries: Tries, pause: Duration) 
 async fn work_on(engine: &Engine, work: &Work) {
     let progressed = AtomicBool::new(false);
     let note = || progressed.store(true, Ordering::Relaxed);
-    let begun = Instant::now();
     let worked = session::process(engine, work, &note).await;
     trace::ended(&Span::current(), &worked);
     let Err(error) = worked else {
-        histogram!(names::PIPELINE_RUN_SECONDS).record(begun.elapsed());
         return;
     };
     let before = if progressed.into_inner() {

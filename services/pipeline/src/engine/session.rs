@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use granary_core::Result;
 use granary_proto::metadata::v1::{FinishSessionRequest, SessionState};
 
-use super::{Engine, outputs::Outputs, pass::Pass, plan::Plan, subject::Subject, whole};
+use super::{Engine, measures, outputs::Outputs, pass::Pass, plan::Plan, subject::Subject, whole};
 use crate::{
     item::SessionInfo,
     session_file::SessionFile,
@@ -58,6 +58,9 @@ pub(crate) async fn process(
         progressed,
     };
     let worked = pass.all().await;
+    if worked.is_ok() {
+        measures::took(&runs, engine.now());
+    }
     for plan in &pass.subject.plans {
         plan.export();
     }

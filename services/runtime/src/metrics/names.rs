@@ -92,7 +92,7 @@ metrics! {
     PIPELINE_RUNS_DONE: Kind::Counter, Count, "granary_pipeline_runs_total",
         "Runs of pipelines that ended: processed, failed (something was rejected), or error (given up).";
     PIPELINE_RUN_SECONDS: WORK, Seconds, "granary_pipeline_run_seconds",
-        "Time that the runs of a session took, from when it was taken to their end.";
+        "Time from when a run was begun first to its end.";
     PIPELINE_STEP_SECONDS: STEPS, Seconds, "granary_pipeline_step_seconds",
         "Time that one step of a pipeline took for one file or one session, by the kind of step; results that were kept from before do not count.";
     PIPELINE_ASSETS: Kind::Counter, Count, "granary_pipeline_assets_total",
@@ -151,6 +151,25 @@ mod tests {
             assert_eq!(ends("_bytes"), metric.unit == Unit::Bytes, "{name}");
             assert!(metric.help.ends_with('.'), "{name}");
         }
+    }
+
+    #[test]
+    fn the_documentation_has_each_with_its_kind_and_no_other() {
+        let page = include_str!("../../../../docs/telemetry.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        let rows = rows.filter(|row| row.starts_with("grpc_") || row.starts_with("granary_"));
+        let found: Vec<_> = rows.filter_map(|row| row.split_once("` | ")).collect();
+        for metric in ALL {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram(_) => "histogram",
+            };
+            let row = found.iter().find(|(name, _)| *name == metric.name);
+            let row = row.map(|(_, rest)| *rest).unwrap_or_default();
+            assert!(row.starts_with(kind), "{}: {kind}: {row}", metric.name);
+        }
+        assert_eq!(found.len(), ALL.len());
     }
 
     #[test]
