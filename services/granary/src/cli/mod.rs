@@ -418,10 +418,7 @@ impl Command {
 
     /// Whether it runs until it is stopped: then each thing that it does is a trace, not all of them together.
     fn lasts(&self) -> bool {
-        matches!(
-            self,
-            Self::Watch(_) | Self::Worker(worker::Worker::Run(_))
-        )
+        matches!(self, Self::Watch(_) | Self::Worker(worker::Worker::Run(_)))
     }
 
     fn usual(&self) -> Usual {
