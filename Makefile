@@ -1,6 +1,6 @@
 # What can be done here; each target is a script that says more.
 .DEFAULT_GOAL := help
-.PHONY: help build run ingress test test-ingress test-kubernetes smoke replicas observe e2e bench sizing check image fmt tools clean-data
+.PHONY: help build run ingress test test-backup test-ingress test-kubernetes smoke replicas observe e2e bench sizing check image fmt tools clean-data
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ replicas: ## every service apart with two replicas behind Envoy: users go on whi
 
 observe: ## have a real Prometheus find data for every expression of dashboards and alerts
 	@scripts/observe.sh
+
+test-backup: ## lose database and buckets of a platform on PostgreSQL and MinIO, restore them, compare all rows and files
+	@scripts/test-backup.sh
 
 e2e: ## install it on a real Kubernetes of this machine by Helm, use it through its ingress, kill pods, upgrade, roll back
 	@scripts/e2e.sh
