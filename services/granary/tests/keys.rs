@@ -10,7 +10,7 @@ mod common;
 
 use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use common::{Done, World, finish, until};
+use common::{Done, PATIENCE, World, finish, free_port, until};
 use serde_json::Value as Json;
 use tokio::{
     io::{AsyncReadExt as _, BufReader},
@@ -214,4 +214,44 @@ async fn a_worker_with_a_key_ends_when_the_key_is_revoked() {
         said.contains("refuses this worker") || said.contains("API key"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn servers_and_workers_tell_prometheus_of_themselves_until_they_end() {
+    let [told, telling] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let env = vec![("GRANARY_METRICS_LISTEN".to_owned(), told.clone())];
+    let world = World::start_in(env).await;
+    let (_, secret) = make(&world, "worker").await;
+    let folder = world.path("work");
+    let arguments = ["worker", "run", "--name", "w1", "--folder"];
+    let mut worker = with_key(&world, &secret, &arguments);
+    worker.arg(folder).args(["--metrics-listen", &telling]);
+    let worker = worker.spawn().unwrap();
+    let metrics = async |address: &str, wanted: &str| {
+        let ask = async {
+            loop {
+                let answer = reqwest::get(format!("http://{address}/metrics")).await;
+                let text = match answer {
+                    Ok(answer) => answer.text().await.unwrap(),
+                    Err(_) => String::new(),
+                };
+                if text.contains(wanted) {
+                    return text;
+                }
+            }
+        };
+        let told = tokio::time::timeout(PATIENCE, ask).await;
+        told.unwrap_or_else(|_| panic!("{address} does not tell {wanted}"))
+    };
+    // Both are registered.
+    let registered = "grpc_method=\"RegisterWorker\",grpc_type=\"unary\",grpc_code=\"OK\"";
+    let text = metrics(&telling, registered).await;
+    let slots = "granary_worker_slots{component=\"worker\",state=\"idle\"} 1";
+    assert!(text.contains(slots), "{text}");
+    metrics(&told, "granary_workers{component=\"embedded\"} 2").await;
+    let process = worker.id().unwrap().to_string();
+    Command::new("kill").arg(process).status().await.unwrap();
+    let ended = worker.wait_with_output().await.unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(reqwest::get(format!("http://{telling}/")).await.is_err());
 }

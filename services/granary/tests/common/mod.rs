@@ -83,7 +83,7 @@ impl Done {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     // Below where the kernel takes ports for calls: it has to be free still when a server is started again.
     loop {
         let port = 10_000 + (uuid::Uuid::new_v4().as_u128() % 10_000) as u16;
