@@ -91,7 +91,7 @@ async fn wait_for_ever(world: &World) {
     let file = world.node.folder().join("data/db/pipeline.db");
     let database = Database::connect(format!("sqlite://{}", file.display()));
     let run = format!(
-        "INSERT INTO runs VALUES ('r', '{PROJECT}', 'p', 1, '{}/datasets/raw/sessions/s', 1, 0, 0, 0, 0, 0, '', 1, 0, 0)",
+        "INSERT INTO runs VALUES ('r', '{PROJECT}', 'p', 1, '{}/datasets/raw/sessions/s', 1, 0, 0, 0, 0, 0, '', 1, 0, 0, '')",
         parent()
     );
     let database = database.await.unwrap();
