@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlparse
 
+#: Events are numbered anew far beyond those that came after the dump: whoever watched them then, and goes on from there, misses none of the new ones.
+BEYOND = "SELECT setval(pg_get_serial_sequence('metadata.events', 'seq'), (SELECT coalesce(max(seq), 0) + 1000000000 FROM metadata.events))"
 SCHEMAS = ("metadata", "storage", "pipeline", "job")
 BUCKETS = ("raw", "processed", "jobs")
 
@@ -99,6 +101,7 @@ def restore(folder, arguments, store):
             # What is there stays: it is what was there, or newer.
             store.mc("mirror", folder / "buckets" / name, store.bucket(name))
     run(["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", f"--dbname={env['PGDATABASE']}", dump], env)
+    run(["psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "-c", BEYOND], env)
 
 
 def main():

@@ -39,9 +39,14 @@ impl World {
         }
         let quota = self.json(&["project", "quota", "get"]).await;
         let sessions = list("session").await.into_iter();
+        // How often it was changed is of the database alone.
+        let without_etag = |mut dataset: Json| {
+            dataset.as_object_mut().unwrap().remove("etag");
+            dataset
+        };
         Listed {
             projects: list("project").await,
-            datasets,
+            datasets: datasets.into_iter().map(without_etag).collect(),
             sessions: sessions.map(|s| (short(&s["name"]), s)).collect(),
             assets,
             quota: (quota["used_bytes"].clone(), quota["used_objects"].clone()),

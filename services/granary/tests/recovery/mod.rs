@@ -157,6 +157,7 @@ impl World {
         run("pipeline apply -f pipeline.yaml").await;
         run("app apply -f apps.yaml").await;
         run("dataset create settings --kind config --display-name Settings").await;
+        run("dataset update settings --display-name Laboratory").await;
         run("upload first --dataset recordings --wait").await;
         let bad = "upload bad --dataset recordings --no-metadata --wait";
         let words: Vec<&str> = bad.split(' ').collect();
@@ -276,7 +277,8 @@ impl World {
         };
         for dataset in list("dataset").await {
             let uri = format!("{}.granary/dataset.json", dataset["uri"].as_str().unwrap());
-            eventually(&reader, &uri, "\"dataset\"").await;
+            let name = dataset["display_name"].as_str().unwrap_or("\"dataset\"");
+            eventually(&reader, &uri, name).await;
             let raw = uri.split(&format!("/{project}/")).next().unwrap();
             let raw = raw.rsplit_once('-').unwrap().0;
             let uri = format!("{raw}-raw/{project}/.granary/project.json");

@@ -1,13 +1,12 @@
 //! Calls that tests make often.
 
-use granary_core::name::{AssetName, DatasetName, SessionName};
+use granary_core::name::{AssetName, SessionName};
 use granary_proto::{
     MAX_MESSAGE_BYTES,
     metadata::v1::{
         Asset, BatchGetAssetsRequest, CompleteSessionRequest, CreateDatasetRequest,
-        CreateSessionRequest, Dataset, DatasetKind, UpdateDatasetRequest,
-        asset_service_client::AssetServiceClient, dataset_service_client::DatasetServiceClient,
-        session_service_client::SessionServiceClient,
+        CreateSessionRequest, Dataset, DatasetKind, asset_service_client::AssetServiceClient,
+        dataset_service_client::DatasetServiceClient, session_service_client::SessionServiceClient,
     },
     storage::v1::{
         BatchCompleteUploadsRequest, BatchCreateUploadsRequest, CompleteUploadRequest,
@@ -67,21 +66,6 @@ impl World {
         };
         self.sessions().create_session(request).await.unwrap();
         name
-    }
-
-    pub(crate) async fn rename(&self, dataset: &DatasetName, display_name: &str) {
-        let request = UpdateDatasetRequest {
-            dataset: Some(Dataset {
-                name: dataset.to_string(),
-                display_name: display_name.into(),
-                ..Dataset::default()
-            }),
-            update_mask: None,
-        };
-        DatasetServiceClient::new(self.metadata.clone())
-            .update_dataset(request)
-            .await
-            .unwrap();
     }
 
     pub(crate) async fn complete_session(&self, session: &SessionName) {
