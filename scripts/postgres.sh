@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A PostgreSQL to throw away: all that it has is in one folder, only this machine reaches it, and it asks for no
-# password. It writes through to the disk as a real one does.
+# password. It writes through to the disk as a real one does, and speaks TLS too, with DIR/data/server.crt as its own authority.
 #
 #   scripts/postgres.sh start DIR [PORT]    prints postgres://granary@127.0.0.1:PORT/granary once it answers
 #   scripts/postgres.sh stop DIR            what is stored stays: start again to find it
@@ -28,6 +28,16 @@ create() {
     }
     [[ -z $LISTEN ]] || echo "host all all 198.18.0.0/15 trust" | as_owner tee -a "$DIR/data/pg_hba.conf" >/dev/null
     echo "create database granary" | as_owner "$PROGRAMS/postgres" --single -D "$DIR/data" postgres >>"$DIR/initdb.log" 2>&1
+    certify
+}
+
+# For 127.0.0.1. What PostgreSQL is packaged with has openssl; elsewhere the server does without TLS.
+certify() {
+    have openssl || return 0
+    (cd "$DIR/data" && as_owner openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=granary-postgres \
+        -addext subjectAltName=IP:127.0.0.1,DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout server.key -out server.crt) 2>>"$DIR/initdb.log" >&2 ||
+        die "a certificate could not be made: see $DIR/initdb.log"
+    echo "ssl = on" | as_owner tee -a "$DIR/data/postgresql.conf" >/dev/null
 }
 
 start() {

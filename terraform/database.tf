@@ -26,7 +26,7 @@ resource "aws_db_parameter_group" "this" {
 
   parameter {
     name  = "rds.force_ssl"
-    value = var.database_requires_tls ? "1" : "0"
+    value = "1"
   }
 
   # What takes longer than a second is worth a look.
@@ -85,11 +85,9 @@ resource "aws_secretsmanager_secret" "database" {
 resource "aws_secretsmanager_secret_version" "database" {
   secret_id = aws_secretsmanager_secret.database.id
   secret_string_wo = var.database_password == null ? null : format(
-    "postgres://granary:%s@%s/granary?sslmode=%s",
+    "postgres://granary:%s@%s/granary?sslmode=require",
     var.database_password,
     aws_db_instance.this.endpoint,
-    var.database_requires_tls ? "require" : "prefer",
   )
-  # A version for the password, one for whether TLS is demanded.
-  secret_string_wo_version = 2 * var.database_password_version + (var.database_requires_tls ? 1 : 0)
+  secret_string_wo_version = var.database_password_version
 }

@@ -130,12 +130,6 @@ variable "database_multi_az" {
   default     = true
 }
 
-variable "database_requires_tls" {
-  description = "Whether the database refuses connections without TLS. See README.md: the program has to be built with TLS for PostgreSQL."
-  type        = bool
-  default     = false
-}
-
 variable "database_password" {
   description = "Password of the database, by TF_VAR_database_password: needed the first time and where `database_password_version` was raised. It is written to the database and to Secrets Manager, and is in no plan and no state."
   type        = string

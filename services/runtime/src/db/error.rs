@@ -7,6 +7,10 @@ use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 pub fn db_err(error: DbErr) -> Error {
     match kind(&error) {
         Kind::Gone => Error::unavailable("the database does not answer: try again", error),
+        Kind::Untrusted => Error::unavailable(
+            "no connection by TLS to the database, as its certificate or sslmode and sslrootcert in its URL are: an administrator has to mend them",
+            error,
+        ),
         Kind::Full => Error::Exhausted {
             reason: "the database's disk is full: make room, then try again".into(),
             retry_after: Some(std::time::Duration::from_secs(30)),
@@ -27,6 +31,7 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
 
 enum Kind {
     Gone,
+    Untrusted,
     Full,
     Conflict,
     Defect,
@@ -44,8 +49,11 @@ fn kind(error: &DbErr) -> Kind {
         };
     };
     match cause.as_ref() {
+        sqlx::Error::Tls(_) => Kind::Untrusted,
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Kind::Untrusted
+        }
         sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed

@@ -10,17 +10,23 @@ mod patience;
 pub mod sql;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tls;
 mod url;
 mod wake;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use granary_core::{Error, Result};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    TransactionTrait, sqlx,
+    TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
+use sqlx::{
+    ConnectOptions as _,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 
 use crate::{
     metrics::{self, gauge, names},
@@ -192,7 +198,7 @@ async fn open_sqlite(folder: &Path, service: &str) -> Result<Db> {
         let mut options = options("sqlite::memory:", connections);
         let file = file.clone();
         options.map_sqlx_sqlite_opts(move |sqlite| {
-            use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+            use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
             let sqlite = sqlite
                 .in_memory(false)
                 .shared_cache(false)
@@ -231,13 +237,25 @@ async fn open_postgres(url: &str, service: &str) -> Result<Db> {
         return Err(db_err(error));
     }
     admin.close().await.map_err(db_err)?;
+    let session = url.parse::<PgConnectOptions>().map(|session| {
+        encrypted_if_asked(session, url)
+            .options(SESSION)
+            .options([("search_path", service)])
+            .application_name(&format!("granary-{service}"))
+            .disable_statement_logging()
+    });
+    let session =
+        Arc::new(session.map_err(|_| Error::invalid("database_url", "is no URL of PostgreSQL"))?);
+    let again = session.clone();
     let mut options = options(url, POOL);
     options
-        .set_schema_search_path(service)
-        .set_application_name(format!("granary-{service}"))
-        .map_sqlx_postgres_opts(|postgres| postgres.options(SESSION))
-        .map_sqlx_postgres_pool_opts(|pool| {
-            pool.after_release(|connection, _| Box::pin(patience::reusable(connection)))
+        .map_sqlx_postgres_opts(move |_| PgConnectOptions::clone(&session))
+        .map_sqlx_postgres_pool_opts(move |pool| {
+            let session = again.clone();
+            pool.after_release(move |connection, _| {
+                let session = session.clone();
+                Box::pin(async move { patience::renew(connection, &session).await })
+            })
         });
     let pool = Database::connect(options).await.map_err(db_err)?;
     Ok(Db {
@@ -255,5 +273,15 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
         .connect_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
         .sqlx_logging(false);
+    let url = url.to_owned();
+    options.map_sqlx_postgres_opts(move |postgres| encrypted_if_asked(postgres, &url));
     options
+}
+
+/// Connections by TLS if the URL says so: whoever wants it wants to know that it is there, and not only where a server offers it.
+fn encrypted_if_asked(options: PgConnectOptions, url: &str) -> PgConnectOptions {
+    match url.contains("sslmode=") || url.contains("ssl-mode=") {
+        true => options,
+        false => options.ssl_mode(PgSslMode::Disable),
+    }
 }

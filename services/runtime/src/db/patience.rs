@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use granary_core::{Error, Result};
-use sea_orm::sqlx::{self, Connection as _, PgConnection};
-use tokio::time::timeout;
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use tokio::time::{sleep, timeout};
 
 /// How long one round of work in the background may take: longer than any lock is waited for, which is 20 seconds.
 const ROUND: Duration = Duration::from_secs(30);
 /// How long what was given up may still take until its connection is free for others: they wait for it.
 const RELEASE: Duration = Duration::from_secs(2);
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Does one round of work in the background, such as a loop repeats. Fails with [`Error::Unavailable`] if it takes longer than half a minute; it is
 /// then given up wherever it is.
@@ -23,25 +25,36 @@ pub async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     })
 }
 
-/// Whether a connection that comes back to the pool can be given to others: not if what was given up on it does not end. It would keep its place in
-/// the pool for as long as TCP tries.
-pub(super) async fn reusable(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    match timeout(RELEASE, connection.flush()).await {
-        Ok(flushed) => flushed.map(|()| true),
-        // An error, so that it is closed without a farewell, which nobody would take.
-        Err(_) => Err(sqlx::Error::PoolTimedOut),
+/// Makes a connection that comes back to the pool one that can be given to others. If what was given up on it does not end, it would keep its place
+/// in the pool for as long as TCP tries, and closing it by TLS waits as long: another one takes its place as soon as there can be one.
+pub(super) async fn renew(
+    connection: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> sqlx::Result<bool> {
+    if let Ok(flushed) = timeout(RELEASE, connection.flush()).await {
+        return flushed.map(|()| true);
+    }
+    tracing::warn!("a connection to the database is dead: another one takes its place");
+    loop {
+        match timeout(CONNECT, PgConnection::connect_with(options)).await {
+            Ok(Ok(fresh)) => {
+                *connection = fresh;
+                return Ok(true);
+            }
+            _ => sleep(RELEASE).await,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use sea_orm::sqlx::Executor as _;
+    use sqlx::Executor as _;
     use tokio::time::Instant;
 
     use super::*;
     use crate::db::{
-        Db, POOL,
+        DatabaseUrl, Db, POOL,
         testing::{self, Nothing, Proxy},
     };
 
@@ -55,23 +68,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_that_are_lost_without_a_word_leave_the_pool() {
-        let Some(url) = testing::postgres() else {
+    async fn connections_that_are_lost_without_a_word_make_room_for_others() {
+        let Some(DatabaseUrl::Postgres(url)) = testing::postgres() else {
             return;
         };
-        let (proxy, url) = Proxy::before(&url).await;
-        let db = Db::open::<Nothing>(&url, "patience_test").await.unwrap();
-        let pool = db.writer.get_postgres_connection_pool();
-        let mut all = Vec::new();
-        for _ in 0..POOL {
-            all.push(pool.acquire().await.unwrap());
+        let plain = url.reveal();
+        for url in [plain.to_owned(), format!("{plain}?sslmode=prefer")] {
+            let url = DatabaseUrl::parse(&url).unwrap();
+            let (proxy, url) = Proxy::before(&url).await;
+            let db = Db::open::<Nothing>(&url, "patience_test").await.unwrap();
+            let pool = db.writer.get_postgres_connection_pool();
+            let mut all = Vec::new();
+            for _ in 0..POOL {
+                all.push(pool.acquire().await.unwrap());
+            }
+            proxy.fall_silent();
+            for connection in &mut all {
+                let asked = connection.execute("SELECT 1").now_or_never();
+                assert!(asked.is_none());
+            }
+            drop(all);
+            db.check().await.unwrap();
         }
-        proxy.fall_silent();
-        for connection in &mut all {
-            let asked = connection.execute("SELECT 1").now_or_never();
-            assert!(asked.is_none());
-        }
-        drop(all);
-        db.check().await.unwrap();
     }
 }

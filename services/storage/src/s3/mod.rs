@@ -13,6 +13,7 @@ mod xml;
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use granary_core::{Error, Result, layout::split_uri};
 use granary_runtime::objects::ObjectsConfig;
 use rusty_s3::{Bucket, Credentials, UrlStyle};
@@ -29,6 +30,12 @@ pub(crate) use sign::Signed;
 const CONCURRENCY: usize = 32;
 /// How long a signature of an own request holds: longer than all attempts together.
 const OWN_EXPIRY: Duration = Duration::from_secs(900);
+
+/// The checksum that goes along with what is written: stores look whether all has arrived, and a bucket that locks its objects demands one.
+fn checksum(body: &[u8]) -> (&'static str, String) {
+    let sum = STANDARD.encode(crc32c::crc32c(body).to_be_bytes());
+    ("x-amz-checksum-crc32c", sum)
+}
 
 /// Where an object lies.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use http::StatusCode;
 use rusty_s3::actions::{CompleteMultipartUpload, ListParts};
 
 use super::{
-    Client, Place,
+    Client, Place, checksum,
     object::{DECLARED, condition, copy_source},
     send::Answer,
     xml,
@@ -151,7 +151,11 @@ impl Client {
         let bucket = self.bucket(&place.bucket)?;
         let action = bucket.upload_part(Some(self.credentials()), &place.key, number, upload);
         let answer = self
-            .send(&self.call("write a part", action, vec![]).body(body))
+            .send(
+                &self
+                    .call("write a part", action, vec![checksum(&body)])
+                    .body(body),
+            )
             .await?;
         done(&answer, "write a part")
     }

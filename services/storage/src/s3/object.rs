@@ -8,7 +8,7 @@ use granary_core::{Result, id};
 use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Client, Place};
+use super::{Client, Place, checksum};
 
 /// What a HEAD says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +126,11 @@ impl Client {
         previous: Option<&str>,
     ) -> Result<bool> {
         let bucket = self.bucket(&place.bucket)?;
-        let headers = vec![("content-type", media_type.to_owned()), condition(previous)];
+        let headers = vec![
+            ("content-type", media_type.to_owned()),
+            condition(previous),
+            checksum(&body),
+        ];
         let call = self.call(
             "write an object",
             bucket.put_object(Some(self.credentials()), &place.key),
