@@ -280,7 +280,9 @@ mod tests {
     async fn who_watches_a_run_is_told_that_the_server_stops() {
         let (_folder, db) = database().await;
         apply(&db, 1).await;
-        works::enqueue(&db, &[session("a").into()], "t", 10).await.unwrap();
+        works::enqueue(&db, &[session("a").into()], "t", 10)
+            .await
+            .unwrap();
         let name = runs::of_session(db.reader(), &session("a"))
             .await
             .unwrap()
