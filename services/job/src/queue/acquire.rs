@@ -50,18 +50,22 @@ pub(crate) async fn acquire(
 /// Leases jobs to workers that ask at the same time, in one transaction.
 pub(crate) async fn claim(core: &Core, fits: Vec<Fit>) -> Result<Vec<Result<Vec<Lease>>>> {
     let tx = core.db.begin().await?;
-    let mut answers = Vec::with_capacity(fits.len());
-    let mut changed = Vec::new();
+    let mut taken = Vec::with_capacity(fits.len());
     let now = core.now();
     let mut room = Room::default();
     for fit in &fits {
-        let (leases, seqs) = one(core, &tx, fit, &mut room, now).await?;
-        changed.extend(seqs);
-        answers.push(Ok(leases));
+        taken.push(one(core, &tx, fit, &mut room, now).await?);
     }
     db::commit(tx).await?;
-    core.hub.jobs_changed(changed);
-    Ok(answers)
+    let all = || taken.iter().flatten();
+    core.hub
+        .jobs_changed(all().map(|(row, _)| row.seq).collect::<Vec<_>>());
+    for (row, lease) in all() {
+        measures::waited(row, now);
+        waited(row, lease, now);
+    }
+    let leases = |taken: Vec<_>| Ok(taken.into_iter().map(|(_, lease)| lease).collect());
+    Ok(taken.into_iter().map(leases).collect())
 }
 
 async fn one(
@@ -70,9 +74,9 @@ async fn one(
     fit: &Fit,
     room: &mut Room,
     now: i64,
-) -> Result<(Vec<Lease>, Vec<i64>)> {
+) -> Result<Vec<(Row, Lease)>> {
     let expires = now.saturating_add(core.lease_micros());
-    let (mut leases, mut seqs, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let (mut all, mut bytes) = (Vec::new(), 0);
     let mut fit = fit.clone();
     loop {
         let rows = store::lock_next(tx, &fit, room.full(), now, core.lease_micros()).await?;
@@ -86,22 +90,20 @@ async fn one(
             }
             let lease = lease(core, tx, &row, &fit, (now, expires)).await?;
             bytes += lease.encoded_len();
-            answer_is_full = bytes > ANSWER_BYTES && !leases.is_empty();
+            answer_is_full = bytes > ANSWER_BYTES && !all.is_empty();
             if answer_is_full {
                 break;
             }
             room.take(&row.name.project);
-            measures::waited(&row, now);
             taken.push(row.seq);
-            leases.push(lease);
+            all.push((row, lease));
         }
         if !taken.is_empty() {
             store::assign(tx, &taken, &fit.worker, now, expires).await?;
         }
         fit.limit -= i64::try_from(taken.len()).unwrap_or(i64::MAX);
-        seqs.extend(taken);
         if !passed_over || answer_is_full || fit.limit <= 0 {
-            return Ok((leases, seqs));
+            return Ok(all);
         }
         // Behind those of a project that is full there may be others. From the second round on, each fills at least one project, or is the last.
         room.read_waiting(core, tx, now).await?;
@@ -120,7 +122,6 @@ async fn lease(
         .map_err(|error| granary_core::Error::internal("reading a job", error))?;
     job.name = row.name.to_string();
     job.set_state(JobState::Assigned);
-    waited(row, &job, now);
     let attempt = i32::try_from(row.attempt + 1).unwrap_or(i32::MAX);
     job.attempts = vec![granary_proto::job::v1::Attempt {
         number: attempt,
@@ -138,12 +139,13 @@ async fn lease(
 }
 
 /// Shows in the job's trace how long it waited.
-fn waited(row: &Row, job: &Job, now: i64) {
+fn waited(row: &Row, lease: &Lease, now: i64) {
     let at = |micros| clock::from_micros(micros).into();
+    let Some(job) = &lease.job else { return };
     let Some(parent) = Parent::parse(&job.trace_parent) else {
         return;
     };
-    let times = (at(row.created.max(row.ready)), at(now));
+    let times = (at(row.queued_since()), at(now));
     let attributes = [("granary.job", job.name.clone())];
     trace::past(Some(&parent), "job queued".into(), times, attributes);
 }

@@ -77,11 +77,8 @@ pub(crate) fn apply(row: &mut Row, end: End, now: i64) -> Result<Ended, WrongSta
             .and_then(|n| BACK_OFF.get(n))
             .copied()
             .unwrap_or_default();
-        row.ready = if end.counts {
-            now.saturating_add(micros(pause))
-        } else {
-            0
-        };
+        let pause = if end.counts { micros(pause) } else { 0 };
+        row.ready = now.saturating_add(pause);
     } else {
         row.finished = Some(now);
     }

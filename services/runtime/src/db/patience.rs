@@ -11,7 +11,9 @@ use tokio::time::{sleep, timeout};
 const ROUND: Duration = Duration::from_secs(30);
 /// How long what was given up may still take until its connection is free for others: they wait for it.
 const RELEASE: Duration = Duration::from_secs(2);
-/// How long connecting may take.
+/// How long it is tried to connect anew, and how long is waited in between.
+const RENEWAL: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Does one round of work in the background, such as a loop repeats. Fails with [`Error::Unavailable`] if it takes longer than half a minute; it is
@@ -35,15 +37,20 @@ pub(super) async fn renew(
         return flushed.map(|()| true);
     }
     tracing::warn!("a connection to the database is dead: another one takes its place");
-    loop {
-        match timeout(CONNECT, PgConnection::connect_with(options)).await {
-            Ok(Ok(fresh)) => {
-                *connection = fresh;
-                return Ok(true);
+    let fresh = async {
+        loop {
+            match timeout(CONNECT, PgConnection::connect_with(options)).await {
+                Ok(Ok(fresh)) => return fresh,
+                Ok(Err(error)) => tracing::warn!(%error, "cannot connect to the database anew"),
+                Err(_) => tracing::warn!("connecting to the database anew takes too long"),
             }
-            _ => sleep(RELEASE).await,
+            sleep(AGAIN).await;
         }
-    }
+    };
+    // An error, so that it is closed without a farewell, which nobody would take.
+    let fresh = timeout(RENEWAL, fresh).await;
+    *connection = fresh.map_err(|_| sqlx::Error::PoolTimedOut)?;
+    Ok(true)
 }
 
 #[cfg(test)]

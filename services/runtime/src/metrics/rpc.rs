@@ -15,7 +15,7 @@ use std::{
 use ::metrics::{Counter, Histogram, Label, counter, histogram};
 use futures::future::{BoxFuture, Either, FutureExt as _, MapOk, TryFutureExt as _};
 use granary_proto::prost_reflect::{DescriptorPool, MethodDescriptor};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 use tower::Service;
@@ -27,6 +27,8 @@ use super::names::{
 const UNKNOWN: &str = "unknown";
 /// What callers that say nothing have; the server ends their calls after this time.
 const DEADLINE: Duration = Duration::from_secs(120);
+/// Services give each other up after a minute without saying so in the call.
+const PATIENCE: Duration = Duration::from_secs(59);
 
 /// On which side of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,9 +198,17 @@ impl Call {
 
     /// Looks at the headers of the answer: what has no message ends with them.
     pub(super) fn answered<B: Body>(mut self, answer: Response<B>) -> Response<Counting<B>> {
-        let at_end = answer.body().is_end_stream().then_some(Code::Ok);
-        if let Some(code) = code(answer.headers()).or(at_end) {
+        let at_end = || {
+            answer
+                .body()
+                .is_end_stream()
+                .then(|| plain(answer.status()))
+        };
+        if let Some(code) = code(answer.headers()).or_else(at_end) {
             self.end(code);
+        } else if let Some(begun) = &mut self.0 {
+            // How long the rest takes is for its reader to say, who may end it at any time.
+            begun.deadline = Duration::MAX;
         }
         answer.map(|body| Counting { body, call: self })
     }
@@ -213,6 +223,14 @@ impl Drop for Call {
                 false => Code::Cancelled,
             });
         }
+    }
+}
+
+/// What an answer without a gRPC status and without a message comes to.
+fn plain(status: StatusCode) -> Code {
+    match status {
+        StatusCode::OK => Code::Ok,
+        _ => Code::Unknown,
     }
 }
 
@@ -327,8 +345,8 @@ where
 /// A call that this process makes, or nothing if metrics are off.
 pub(crate) fn call<B>(request: &Request<B>) -> Option<Call> {
     let recording = super::process()?;
-    let (path, deadline) = (request.uri().path(), deadline(request.headers()));
-    Some(recording.called.begin(path, deadline))
+    let deadline = deadline(request.headers()).min(PATIENCE);
+    Some(recording.called.begin(request.uri().path(), deadline))
 }
 
 /// The answer to such a call, and how it ends.

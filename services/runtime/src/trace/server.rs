@@ -55,6 +55,9 @@ where
     }
 }
 
+/// Whoever calls may say any.
+const MAX_REQUEST_ID: usize = 128;
+
 /// What is asked for all the time, whether the process is well, is part of no trace.
 fn span_of<B>(request: &Request<B>) -> Span {
     let path = request.uri().path();
@@ -62,6 +65,7 @@ fn span_of<B>(request: &Request<B>) -> Span {
         return Span::none();
     }
     let id = request.headers().get(&REQUEST_ID);
+    let id = id.filter(|id| id.len() <= MAX_REQUEST_ID);
     let span = tracing::info_span!(
         target: TARGET,
         "rpc",
