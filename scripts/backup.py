@@ -110,6 +110,8 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--database-only", action="store_true", help="leaves the buckets out")
     arguments = parser.parse_args()
+    # All that is written is for its owner alone, in a folder that was there before too.
+    os.umask(0o077)
     verb = {"take": take, "restore": restore}[arguments.verb]
     try:
         with tempfile.TemporaryDirectory(prefix="granary-backup.") as settings:

@@ -150,7 +150,10 @@ def from_dump(world):
     before = settled(cli, world)
     chaos.expect("kinds of which there is nothing to lose", [], [part for part, found in before.items() if not found])
     files = fetched(cli, world, before["sessions"], "before")
+    # Whoever makes the folder: what comes into it is for its owner alone.
+    (world.folder / "backup").mkdir(mode=0o755)
     world.backup("take", world.folder / "backup")
+    chaos.expect("what others may read", [], [str(path) for path in (world.folder / "backup").rglob("*") if path.stat().st_mode & 0o077])
     world.stop()
     world.lose_buckets()
     world.another_database()

@@ -147,15 +147,16 @@ prometheus_folder() {
 }
 has_prometheus() { [[ -x $(prometheus_folder)/prometheus && -x $(prometheus_folder)/promtool ]]; }
 get_prometheus() {
-    local folder=$TOOLS/prometheus
+    local folder=$TOOLS/prometheus sudo=()
     if ! have apt-get || ! have dpkg-deb; then
         unavailable "no Prometheus here (prometheus and promtool in PATH), and no apt-get to fetch it with: please install it"
     fi
     note "fetching Prometheus"
     rm -rf "$folder.new"
     mkdir -p "$folder.new"
-    # As root the lists can be brought up to date; without, they may be good enough.
-    [[ $(id -u) != 0 ]] || quietly "updating the package lists" apt-get update
+    # Whoever may be root brings the lists up to date; without, they may be good enough.
+    [[ $(id -u) == 0 ]] || sudo=(sudo -n)
+    if "${sudo[@]}" true 2>/dev/null; then quietly "updating the package lists" "${sudo[@]}" apt-get update; fi
     quietly "fetching Prometheus" env -C "$folder.new" apt-get -o APT::Sandbox::User=root download prometheus
     quietly "unpacking Prometheus" dpkg-deb --extract "$folder.new"/prometheus_*.deb "$folder.new"
     rm -rf "$folder" "$folder.new"/prometheus_*.deb
