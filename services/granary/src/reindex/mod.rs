@@ -9,7 +9,7 @@ mod walk;
 use std::sync::Arc;
 
 use granary_core::{Error, clock::SystemClock, name::ProjectName};
-use granary_metadata::restore::{Mode, Restorer};
+use granary_metadata::restore::{Mode, Restorer, alone};
 use granary_storage::inventory::Inventory;
 
 use crate::{
@@ -30,6 +30,10 @@ pub(crate) struct Order {
 
 /// Does it, and says what it came to. Fails if anything could not be read.
 pub(crate) async fn run(offline: &Offline, order: Order, out: &Out) -> Outcome {
+    // While others run, it can be said what there is, and no more.
+    if !order.mode.dry {
+        alone(&offline.database).await?;
+    }
     let inventory = Inventory::open(&offline.objects)?;
     let restorer = Restorer::open(&offline.database, Arc::new(SystemClock), order.mode).await?;
     let report = Report::new(out, order.mode);

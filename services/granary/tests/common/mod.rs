@@ -12,6 +12,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -83,10 +84,15 @@ impl Done {
     }
 }
 
+/// A port that nothing listens on, and that this process has not been given before: it is used only later, and again after a restart. Below where
+/// the kernel takes ports for calls.
 pub(crate) fn free_port() -> u16 {
-    // Below where the kernel takes ports for calls: it has to be free still when a server is started again.
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // Processes that run side by side, with ids one after the other, begin apart.
+    let first = u64::from(std::process::id()) * 61;
     loop {
-        let port = 10_000 + (uuid::Uuid::new_v4().as_u128() % 10_000) as u16;
+        let next = first + u64::from(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(10_000 + next % 10_000).unwrap();
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -333,11 +333,17 @@ impl World {
         self.take_database(Some("dump")).await;
     }
 
-    /// Puts an object into the bucket of recordings that nobody knows.
-    pub(crate) async fn stray(&self, key: &str) {
-        match &self.servers {
-            Some(servers) => servers.put(key).await,
-            None => common::write(&self.path("data/objects/granary-raw").join(key), "x"),
+    /// Puts objects into the bucket of recordings that nobody knows.
+    pub(crate) async fn strays(&self, keys: impl Iterator<Item = String>) {
+        let folder = match self.servers {
+            Some(_) => self.path("strays"),
+            None => self.path("data/objects/granary-raw"),
+        };
+        for key in keys {
+            common::write(&folder.join(key), "x");
+        }
+        if let Some(servers) = &self.servers {
+            servers.put(&folder).await;
         }
     }
 }

@@ -91,17 +91,16 @@ impl Servers {
         ObjectsConfig::parse(&self.store(), self.s3.username().to_owned(), secret).unwrap()
     }
 
-    /// Writes an object into the bucket of recordings.
-    pub(crate) async fn put(&self, key: &str) {
+    /// Writes what is in a folder into the bucket of recordings.
+    pub(crate) async fn put(&self, files: &Path) {
         let program = std::env::var("GRANARY_TEST_MC").unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("x");
-        std::fs::write(&file, "x").unwrap();
-        let target = format!("test/{}-raw/{key}", self.prefix);
+        let files = format!("{}/", files.display());
+        let target = format!("test/{}-raw/", self.prefix);
         let host = self.s3.as_str().trim_end_matches('/');
         let put = tokio::process::Command::new(program)
-            .args(["--config-dir", folder.path().to_str().unwrap(), "cp"])
-            .args([file.to_str().unwrap(), &target])
+            .args(["--config-dir", folder.path().to_str().unwrap()])
+            .args(["cp", "--recursive", &files, &target])
             .env("MC_HOST_test", host)
             .output();
         let done = put.await.unwrap();

@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::common::{finish, program};
+use crate::common::{finish, free_port, program};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const ROLES: [&str; 4] = ["metadata", "storage", "pipeline", "job"];
@@ -28,11 +28,6 @@ pub(crate) struct Lab {
     /// How workers do, if an issuer outside says it.
     worker_token: Option<String>,
     processes: Vec<Child>,
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 impl Lab {

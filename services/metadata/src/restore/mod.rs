@@ -4,6 +4,7 @@
 //! store. What the database knows stays as it is, and how it differs is said. Each closed session comes in one transaction, so that a manifest
 //! is never written from a part of it; whatever ends the work, it goes on when it is begun again.
 
+mod alone;
 mod compare;
 mod files;
 mod parse;
@@ -23,6 +24,7 @@ use granary_runtime::db::{
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use alone::alone;
 pub use files::{File, Standing};
 pub use session::{Outcome, Restoring};
 

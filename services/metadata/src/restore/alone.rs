@@ -1,0 +1,62 @@
+//! Whether anything else is at the database.
+
+use std::time::Duration;
+
+use granary_core::{Error, Result};
+use granary_runtime::db::{DatabaseUrl, db_err, sql::Sql};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, sqlx::postgres::PgSslMode};
+use tokio::time::{Instant, sleep};
+
+/// How long connections of what has just ended may take to go: as long as PostgreSQL itself waits for them where it wants a database alone.
+const GOING: Duration = Duration::from_secs(5);
+const ASK: Duration = Duration::from_millis(100);
+/// All of Granary's connections that others than this one have to the database, by the service that they are of and by where it runs.
+const OTHERS: &str = "SELECT string_agg(DISTINCT application_name || coalesce(' at ' || host(client_addr), ''), ', ') FROM pg_stat_activity \
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'granary-%'";
+
+/// Fails with [`Error::Precondition`] if processes of Granary are connected to a PostgreSQL. A file is held by its data directory. It has to be asked
+/// before this process opens the database for anything else.
+pub async fn alone(database: &DatabaseUrl) -> Result<()> {
+    let DatabaseUrl::Postgres(url) = database else {
+        return Ok(());
+    };
+    let db = connect(url.reveal()).await?;
+    let others = others(&db).await;
+    db.close().await.map_err(db_err)?;
+    match others? {
+        None => Ok(()),
+        Some(others) => Err(Error::precondition(
+            "database",
+            format!(
+                "it is in use by {others}: stop all services and workers first (with --dry-run they may run)"
+            ),
+        )),
+    }
+}
+
+/// Who else is there, once who is going has gone.
+async fn others(db: &DatabaseConnection) -> Result<Option<String>> {
+    let end = Instant::now() + GOING;
+    loop {
+        let sql = Sql::new(db.get_database_backend(), OTHERS);
+        let found: Option<String> = sql.first(db, |row| row.get()).await?.flatten();
+        if found.is_none() || Instant::now() >= end {
+            return Ok(found);
+        }
+        sleep(ASK).await;
+    }
+}
+
+/// One connection that leaves the database as it is, encrypted if its URL says so, as those of services are.
+async fn connect(url: &str) -> Result<DatabaseConnection> {
+    let plain = !url.contains("sslmode=") && !url.contains("ssl-mode=");
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(1)
+        .connect_timeout(Duration::from_secs(10))
+        .sqlx_logging(false);
+    if plain {
+        options.map_sqlx_postgres_opts(|postgres| postgres.ssl_mode(PgSslMode::Disable));
+    }
+    Database::connect(options).await.map_err(db_err)
+}
