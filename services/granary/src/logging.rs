@@ -3,9 +3,9 @@
 /// From what is wrong to what each library does; one step for each `-v`.
 const LEVELS: [&str; 4] = [
     "warn",
-    "info,sea_orm_migration=warn,s3s=off",
-    "info,granary=debug,sea_orm_migration=warn,s3s=off",
-    "debug,s3s=off",
+    "info,sea_orm_migration=warn",
+    "info,granary=debug,sea_orm_migration=warn",
+    "debug",
 ];
 
 /// How much a command logs unless something else is asked for.

@@ -20,12 +20,13 @@ pub enum Format {
 /// What is logged of libraries whatever the level, unless asked for by name: waiting in line for SQLite's one writer is nothing to warn of. Spans
 /// that are exported are for collectors of traces: lines name their trace, and do not repeat them.
 const LIBRARIES: &str = "sqlx::pool=error,granary_trace=off";
+/// What is never logged: it writes down whole requests to the embedded store, and the signatures in their URLs hold for an hour.
+const NEVER: &str = "s3s";
 
 /// Starts logging, and the spans that `traces` exports. `filter` is a level such as `info`, or directives such as `info,granary_job=debug`. A second
 /// call changes nothing.
 pub fn init(filter: &str, format: Format, traces: Option<&Traces>) -> Result<(), String> {
-    let filter = EnvFilter::try_new(format!("{LIBRARIES},{filter}"))
-        .map_err(|error| format!("log: {error}"))?;
+    let filter = self::filter(filter)?;
     let registry = tracing_subscriber::registry();
     let _ = match traces {
         None => registry.with(filter).with(lines(format)).try_init(),
@@ -35,6 +36,15 @@ pub fn init(filter: &str, format: Format, traces: Option<&Traces>) -> Result<(),
             .try_init(),
     };
     Ok(())
+}
+
+fn filter(asked: &str) -> Result<EnvFilter, String> {
+    let directives = asked.split(',').map(str::trim);
+    let asked: Vec<_> = directives
+        .filter(|directive| !directive.starts_with(NEVER))
+        .collect();
+    let filter = format!("{LIBRARIES},{},{NEVER}=off", asked.join(","));
+    EnvFilter::try_new(filter).map_err(|error| format!("log: {error}"))
 }
 
 fn lines<S>(format: Format) -> Box<dyn Layer<S> + Send + Sync>
@@ -49,5 +59,19 @@ where
             .map_event_format(Identified)
             .boxed(),
         Format::Text => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_with_their_signatures_are_not_logged_whatever_is_asked_for() {
+        for asked in ["trace", "s3s=debug", "info,s3s::service=trace"] {
+            let said = filter(asked).unwrap().to_string();
+            assert_eq!(said.matches("s3s").count(), 1, "{said}");
+            assert!(said.contains("s3s=off"), "{said}");
+        }
     }
 }

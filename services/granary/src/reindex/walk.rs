@@ -101,21 +101,32 @@ impl<'a> Walk<'a> {
         if let Some(known) = known {
             return Ok(known);
         }
-        let manifest = self.inventory.project(name).await;
-        let made = async {
-            let manifest = manifest.map_err(Trouble::of_store)?;
-            let guessed = manifest.is_none();
-            let found = self.restorer.project(name, manifest).await;
-            Ok((guessed, found.map_err(Trouble::of_index)?))
-        };
-        let made = self.settled(&name.to_string(), made.await)?;
+        let made = self.make_project(name).await;
+        let made = self.settled(&name.to_string(), made)?;
         let usable = made.is_some();
         if let Some((guessed, found)) = made {
-            let guessed = guessed.then(|| "it has no manifest: it gets no name".to_owned());
+            let guessed =
+                guessed.then(|| "it has no manifest that says it: it gets no name".to_owned());
             self.found(&self.report.projects, &name.to_string(), &found, guessed);
         }
         self.projects.lock().insert(name.clone(), usable);
         Ok(usable)
+    }
+
+    /// A project as its manifest says, or, if that is not there or cannot be read, as it is guessed: what is below is not lost for it.
+    async fn make_project(&self, name: &ProjectName) -> Result<(bool, Found), Trouble> {
+        let place = name.to_string();
+        let manifest = self.inventory.project(name).await;
+        let manifest = self.settled(&place, manifest.map_err(Trouble::of_store))?;
+        if let Some(manifest) = manifest.flatten() {
+            let found = self.restorer.project(name, Some(manifest)).await;
+            let found = self.settled(&place, found.map_err(Trouble::of_index))?;
+            if let Some(found) = found {
+                return Ok((false, found));
+            }
+        }
+        let found = self.restorer.project(name, None).await;
+        Ok((true, found.map_err(Trouble::of_index)?))
     }
 
     async fn dataset(&self, bucket: &str, name: &DatasetName, prefix: &str) -> Result<(), Trouble> {
@@ -167,15 +178,26 @@ impl<'a> Walk<'a> {
     }
 
     async fn make_dataset(&self, bucket: &str, name: &DatasetName) -> Result<DatasetKind, Trouble> {
-        let manifest = self.inventory.dataset(bucket, name).await;
-        let manifest = manifest.map_err(Trouble::of_store)?;
+        let place = name.to_string();
         let guess = self.guess(bucket, name);
-        let guessed = manifest.is_none();
-        let found = self.restorer.dataset(name, manifest, guess).await;
-        let (kind, found) = found.map_err(Trouble::of_index)?;
-        let guessed = guessed.then(|| {
+        let manifest = self.inventory.dataset(bucket, name).await;
+        let manifest = self.settled(&place, manifest.map_err(Trouble::of_store))?;
+        let mut made = None;
+        if let Some(manifest) = manifest.flatten() {
+            let found = self.restorer.dataset(name, Some(manifest), guess).await;
+            made = self.settled(&place, found.map_err(Trouble::of_index))?;
+        }
+        let is_guessed = made.is_none();
+        let (kind, found) = match made {
+            Some(made) => made,
+            None => {
+                let found = self.restorer.dataset(name, None, guess).await;
+                found.map_err(Trouble::of_index)?
+            }
+        };
+        let guessed = is_guessed.then(|| {
             let kind = kind.as_str();
-            format!("it has no manifest: it gets no name, and the kind {kind}")
+            format!("it has no manifest that says so: it gets no name, and the kind {kind}")
         });
         self.found(&self.report.datasets, &name.to_string(), &found, guessed);
         Ok(kind)

@@ -187,7 +187,7 @@ mod tests {
         apply(&mut row, End::lost("restarted", false), 7).unwrap();
         assert_eq!(
             (row.state, row.faults, row.ready, row.avoid),
-            (State::Queued, 2, 0, None)
+            (State::Queued, 2, 7, None)
         );
         let mut row = Row {
             attempt: 100,

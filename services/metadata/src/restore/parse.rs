@@ -67,6 +67,9 @@ pub(super) fn dataset(name: &DatasetName, wire: WireDataset) -> Result<Dataset> 
     })
 }
 
+/// The most that one upload may have, in bytes.
+const MAX_SIZE: i64 = 5 << 40;
+
 /// A closed session, without the numbers of its assets but for how many there should be.
 pub(super) fn session(kind: DatasetKind, wire: WireSession) -> Result<Session> {
     let name = SessionName::parse(&wire.name).map_err(|error| error.within("name"))?;
@@ -132,8 +135,8 @@ pub(super) fn asset(session: &Session, wire: WireAsset) -> Result<Asset> {
             return Err(Error::invalid("state", expected));
         }
     };
-    if wire.size_bytes < 0 {
-        return Err(Error::invalid("size_bytes", "expected 0 or more"));
+    if !(0..=MAX_SIZE).contains(&wire.size_bytes) {
+        return Err(Error::invalid("size_bytes", "expected 0 to 5 TiB"));
     }
     if !id::is_sha256(&wire.sha256) {
         return Err(Error::invalid("sha256", "expected 64 of 0-9 and a-f"));

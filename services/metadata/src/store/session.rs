@@ -250,7 +250,7 @@ impl Counts {
         self.pending += other.pending;
         self.ready += other.ready;
         self.rejected += other.rejected;
-        self.bytes += other.bytes;
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 

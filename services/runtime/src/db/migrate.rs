@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use granary_core::{Error, Result};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
-use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::{IntoSchemaManagerConnection, MigratorTrait};
 
 use super::db_err;
 
@@ -29,13 +29,21 @@ pub(super) async fn run<M: MigratorTrait>(
         lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
             .await
             .map_err(db_err)?;
-        apply::<M>(connection, service).await?;
+        apply::<M, _>(connection, service).await?;
         return lock.commit().await.map_err(db_err);
     }
-    apply::<M>(connection, service).await
+    // All of it or nothing: who dies in the middle leaves no half of a schema behind. In PostgreSQL migrations see to that themselves.
+    let tx = connection.begin().await.map_err(db_err)?;
+    apply::<M, _>(&tx, service).await?;
+    tx.commit().await.map_err(db_err)
 }
 
-async fn apply<M: MigratorTrait>(connection: &DatabaseConnection, service: &str) -> Result<()> {
+async fn apply<'c, M, C>(connection: &'c C, service: &str) -> Result<()>
+where
+    M: MigratorTrait,
+    C: ConnectionTrait,
+    &'c C: IntoSchemaManagerConnection<'c>,
+{
     M::install(connection).await.map_err(db_err)?;
     let known: HashSet<String> = M::migrations()
         .iter()
@@ -77,6 +85,47 @@ mod tests {
     use crate::db::{DatabaseUrl, Db};
 
     struct Step(&'static str);
+
+    /// Makes a table, and may fail after that.
+    struct Table {
+        is_done: bool,
+    }
+
+    impl MigrationName for Table {
+        fn name(&self) -> &str {
+            "m1_table"
+        }
+    }
+
+    #[async_trait]
+    impl MigrationTrait for Table {
+        async fn up(&self, manager: &SchemaManager) -> Result<(), sea_orm::DbErr> {
+            let connection = manager.get_connection();
+            connection
+                .execute_unprepared("CREATE TABLE one (x)")
+                .await?;
+            match self.is_done {
+                true => Ok(()),
+                false => Err(sea_orm::DbErr::Custom("gone".into())),
+            }
+        }
+    }
+
+    struct Table1<const DONE: bool>;
+
+    impl<const DONE: bool> MigratorTrait for Table1<DONE> {
+        fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+            vec![Box::new(Table { is_done: DONE })]
+        }
+    }
+
+    #[tokio::test]
+    async fn who_ends_in_the_middle_leaves_nothing_in_the_way_of_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::Sqlite(folder.path().to_owned());
+        Db::open::<Table1<false>>(&url, "test").await.unwrap_err();
+        Db::open::<Table1<true>>(&url, "test").await.unwrap();
+    }
 
     impl MigrationName for Step {
         fn name(&self) -> &str {
