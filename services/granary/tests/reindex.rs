@@ -131,6 +131,8 @@ async fn what_fits_nothing_or_cannot_be_read_is_said_and_the_rest_comes_back() {
     put("No Project/x", "x");
     put("default/alone", "x");
     put("default/.granary/other.json", "x");
+    // What is below comes back all the same.
+    put("default/.granary/project.json", "{");
     put("default/No_Dataset/x", "x");
     put("default/recordings/alone", "x");
     put("default/recordings/first/more.bin", "x");
@@ -176,7 +178,10 @@ async fn what_fits_nothing_or_cannot_be_read_is_said_and_the_rest_comes_back() {
     );
     assert_eq!(
         places("unreadable"),
-        ["projects/default/datasets/recordings/sessions/hostile"]
+        [
+            "projects/default",
+            "projects/default/datasets/recordings/sessions/hostile"
+        ]
     );
     assert_eq!(
         places("missing"),
