@@ -10,6 +10,8 @@ cd "$ROOT"
 
 scripts/kube.sh tools
 for part in helm minio postgres prometheus envoy; do scripts/tools.sh "$part"; done
+# As tests build it. A release is a quarter of an hour of two processors: GRANARY_IMAGE_PROFILE=release makes e2e of that.
+export GRANARY_IMAGE_PROFILE=${GRANARY_IMAGE_PROFILE:-dev}
 scripts/image.sh
 scripts/image.sh --envoy
 # The command that users have is the program of the image.
