@@ -57,8 +57,9 @@
     httpGet: {path: /healthz, port: https, scheme: HTTPS}
     periodSeconds: 1
     failureThreshold: 60
+  # Not whether services answer: while none does, Envoy says so to callers, who wait and try again, and a closed port tells them nothing.
   readinessProbe:
-    httpGet: {path: /readyz, port: https, scheme: HTTPS}
+    httpGet: {path: /healthz, port: https, scheme: HTTPS}
     periodSeconds: 5
     timeoutSeconds: 3
     failureThreshold: 2
