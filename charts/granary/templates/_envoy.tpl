@@ -53,10 +53,11 @@
     - {{ .drainSeconds | quote }}
   ports:
     - {name: https, containerPort: 7443}
+  # The first call finds somebody behind it.
   startupProbe:
-    httpGet: {path: /healthz, port: https, scheme: HTTPS}
+    httpGet: {path: /readyz, port: https, scheme: HTTPS}
     periodSeconds: 1
-    failureThreshold: 60
+    failureThreshold: 300
   # Not whether services answer: while none does, Envoy says so to callers, who wait and try again, and a closed port tells them nothing.
   readinessProbe:
     httpGet: {path: /healthz, port: https, scheme: HTTPS}
