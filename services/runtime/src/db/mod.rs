@@ -272,6 +272,10 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
         .acquire_timeout(Duration::from_secs(10))
         .connect_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
+        // Connections stay: what would replace old ones may count itself into a loop without end (sqlx 0.9, `num_idle` falls below 0 when one is taken
+        // just as it comes back). Those that are dead are replaced when they come back to the pool.
+        .idle_timeout(None)
+        .max_lifetime(None)
         .sqlx_logging(false);
     let url = url.to_owned();
     options.map_sqlx_postgres_opts(move |postgres| encrypted_if_asked(postgres, &url));
