@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use granary_core::{Error, Result};
-use granary_runtime::db::{DatabaseUrl, db_err, sql::Sql};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, sqlx::postgres::PgSslMode};
+use granary_runtime::db::{self, DatabaseUrl, db_err, sql::Sql};
+use sea_orm::DatabaseConnection;
 use tokio::time::{Instant, sleep};
 
 /// How long connections of what has just ended may take to go: as long as PostgreSQL itself waits for them where it wants a database alone.
@@ -20,7 +20,7 @@ pub async fn alone(database: &DatabaseUrl) -> Result<()> {
     let DatabaseUrl::Postgres(url) = database else {
         return Ok(());
     };
-    let db = connect(url.reveal()).await?;
+    let db = db::connect(url.reveal()).await?;
     let others = others(&db).await;
     db.close().await.map_err(db_err)?;
     match others? {
@@ -45,18 +45,4 @@ async fn others(db: &DatabaseConnection) -> Result<Option<String>> {
         }
         sleep(ASK).await;
     }
-}
-
-/// One connection that leaves the database as it is, encrypted if its URL says so, as those of services are.
-async fn connect(url: &str) -> Result<DatabaseConnection> {
-    let plain = !url.contains("sslmode=") && !url.contains("ssl-mode=");
-    let mut options = ConnectOptions::new(url);
-    options
-        .max_connections(1)
-        .connect_timeout(Duration::from_secs(10))
-        .sqlx_logging(false);
-    if plain {
-        options.map_sqlx_postgres_opts(|postgres| postgres.ssl_mode(PgSslMode::Disable));
-    }
-    Database::connect(options).await.map_err(db_err)
 }

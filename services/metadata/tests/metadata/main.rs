@@ -19,6 +19,7 @@ mod filters;
 mod hostile;
 mod keys;
 mod labels;
+mod limits;
 mod members;
 mod named;
 mod owners;

@@ -99,8 +99,7 @@ impl Db {
         let DatabaseUrl::Postgres(url) = url else {
             return;
         };
-        while let Err(error) = Database::connect(options(url.reveal(), 1)).await {
-            let error = db_err(error);
+        while let Err(error) = connect(url.reveal()).await {
             tracing::warn!(%error, "waiting for the database");
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
@@ -226,7 +225,7 @@ async fn open_sqlite(folder: &Path, service: &str) -> Result<Db> {
 }
 
 async fn open_postgres(url: &str, service: &str) -> Result<Db> {
-    let admin = Database::connect(options(url, 1)).await.map_err(db_err)?;
+    let admin = connect(url).await?;
     // Two starts at once may both find it missing; the second then fails on the catalogue's own unique index.
     let created = admin
         .execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {service}"))
@@ -262,6 +261,11 @@ async fn open_postgres(url: &str, service: &str) -> Result<Db> {
         writer: pool.clone(),
         reader: pool,
     })
+}
+
+/// One connection, which leaves the database as it is.
+pub async fn connect(url: &str) -> Result<DatabaseConnection> {
+    Database::connect(options(url, 1)).await.map_err(db_err)
 }
 
 fn options(url: &str, connections: u32) -> ConnectOptions {

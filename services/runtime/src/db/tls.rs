@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use sea_orm::{ConnectionTrait as _, Database, Statement};
+use sea_orm::{ConnectionTrait as _, Statement};
 use url::Url;
 
-use super::{DatabaseUrl, Db, options, testing};
+use super::{DatabaseUrl, Db, connect, testing};
 
 /// What a server says to a query with one text as its answer.
 async fn ask(url: &DatabaseUrl, query: &str) -> String {
     let DatabaseUrl::Postgres(url) = url else {
         panic!("no server");
     };
-    let database = Database::connect(options(url.reveal(), 1)).await.unwrap();
+    let database = connect(url.reveal()).await.unwrap();
     let statement = Statement::from_string(database.get_database_backend(), query);
     let row = database.query_one_raw(statement).await.unwrap().unwrap();
     row.try_get_by_index(0).unwrap()

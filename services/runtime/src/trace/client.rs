@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use http::{Request, Response};
 use opentelemetry::trace::SpanKind;
 use tonic::body::Body;
-use tracing::{Instrument as _, Span, field::Empty};
+use tracing::{Instrument as _, Span};
 
 use super::{
-    Parent, TARGET,
+    Parent,
     body::{UNAVAILABLE, Watched, note_code},
     is_on, parent,
     server::name,
@@ -30,17 +30,7 @@ pub(crate) fn call(request: &mut Request<Body>) -> Span {
         }
         return Span::none();
     };
-    let span = tracing::info_span!(
-        target: TARGET,
-        "call",
-        otel.name = Empty,
-        otel.kind = "client",
-        otel.status_code = Empty,
-        rpc.system = "grpc",
-        rpc.service = Empty,
-        rpc.method = Empty,
-        rpc.grpc.status_code = Empty,
-    );
+    let span = rpc_span!("call", "client");
     if span.is_disabled() {
         parent.to_headers(request.headers_mut());
         return span;

@@ -6,6 +6,24 @@
 //!
 //! A process's own housekeeping (leases, heartbeats, event streams) is part of no trace, and starts none where it calls.
 
+/// A span of one call, whose names and end are noted later.
+macro_rules! rpc_span {
+    ($name:literal, $kind:literal $(, $($more:tt)+)?) => {
+        tracing::info_span!(
+            target: $crate::trace::TARGET,
+            $name,
+            otel.name = tracing::field::Empty,
+            otel.kind = $kind,
+            otel.status_code = tracing::field::Empty,
+            rpc.system = "grpc",
+            rpc.service = tracing::field::Empty,
+            rpc.method = tracing::field::Empty,
+            rpc.grpc.status_code = tracing::field::Empty
+            $(, $($more)+)?
+        )
+    };
+}
+
 mod body;
 mod client;
 mod export;

@@ -9,9 +9,9 @@ use futures::{
 use http::{Request, Response};
 use opentelemetry::trace::SpanKind;
 use tower::Service;
-use tracing::{Instrument as _, Span, field::Empty};
+use tracing::{Instrument as _, Span};
 
-use super::{Parent, TARGET, body::Watched, continues, following};
+use super::{Parent, body::Watched, continues, following};
 use crate::{auth::rule, spanned::REQUEST_ID};
 
 /// Has each call in a span that continues the caller's, or hands on where the caller's trace stands if no spans are exported.
@@ -66,18 +66,8 @@ fn span_of<B>(request: &Request<B>) -> Span {
     }
     let id = request.headers().get(&REQUEST_ID);
     let id = id.filter(|id| id.len() <= MAX_REQUEST_ID);
-    let span = tracing::info_span!(
-        target: TARGET,
-        "rpc",
-        otel.name = Empty,
-        otel.kind = "server",
-        otel.status_code = Empty,
-        rpc.system = "grpc",
-        rpc.service = Empty,
-        rpc.method = Empty,
-        rpc.grpc.status_code = Empty,
-        granary.request_id = id.and_then(|id| id.to_str().ok()),
-    );
+    let id = id.and_then(|id| id.to_str().ok());
+    let span = rpc_span!("rpc", "server", granary.request_id = id);
     if !span.is_disabled() {
         name(&span, path);
     }
