@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Everything that is checked without running the product. All checks run; the last line names those that failed.
 #
-#   scripts/check.sh [fmt] [clippy] [protos] [scripts] [tree] [licences] [ingress] [chart] [terraform] [cost] [alerts] [dashboards]    all of them if none is named
+#   scripts/check.sh [fmt] [clippy] [protos] [scripts] [tree] [licences] [ingress] [chart] [terraform] [cost] [alerts] [dashboards] [workflows]    all of them if none is named
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
-CHECKS=(fmt protos scripts tree clippy licences ingress chart terraform cost alerts dashboards)
+CHECKS=(fmt protos scripts tree clippy licences ingress chart terraform cost alerts dashboards workflows)
 
 check_fmt() { cargo fmt --all --check; }
 
@@ -39,7 +39,7 @@ check_tree() { python3 -B scripts/check_tree.py; }
 # What `granary ingress config` writes, as Envoy itself reads it.
 check_ingress() {
     scripts/tools.sh envoy || return
-    cargo build --quiet --locked --workspace --bin granary || return
+    build_granary --quiet || return
     "$(scripts/tools.sh path envoy-python)" -B scripts/check_ingress.py
 }
 
@@ -66,6 +66,13 @@ check_alerts() {
     promtool=$(scripts/tools.sh prometheus && scripts/tools.sh path promtool) || return
     python3 -B -m doctest scripts/expressions.py && python3 -B scripts/check_alerts.py || return
     "$promtool" check rules charts/granary/rules/*.yaml && "$promtool" test rules charts/granary/ci/rules/*_test.yaml
+}
+
+# What a hosted CI runs.
+check_workflows() {
+    local actionlint
+    actionlint=$(scripts/tools.sh actionlint && scripts/tools.sh path actionlint) || return
+    "$actionlint"
 }
 
 check_dashboards() { python3 -B scripts/dashboards.py check; }

@@ -1,6 +1,6 @@
 """Looks at the files of the repository: paths of somebody's machine, large files, broken links, long files.
 
-    check_tree.py [paths] [large] [links] [long]      all of them if none is named
+    check_tree.py [paths] [large] [links] [long] [tables]      all of them if none is named
 
 Looks at what git would hold. Long files only warn; everything else exits 1.
 """
@@ -86,7 +86,33 @@ def long(tree):
     return []
 
 
-CHECKS = {"paths": paths, "large": large, "links": links, "long": long}
+TABLE = re.compile(r'"CREATE TABLE (\w+) \((.*?)\)?(?:\{\w+\})?",?\n', re.S)
+ROW = re.compile(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", re.M)
+
+
+def columns(body):
+    """The columns of a table, those of its primary key first, as the page on tables has them."""
+    parts = [part.split() for part in re.sub(r"\([^)]*\)", lambda found: found[0].replace(",", ";"), body).split(",")]
+    key = next((part for part in parts if part[:2] == ["PRIMARY", "KEY"]), None)
+    keys = re.findall(r"\w+", " ".join(key[2:])) if key else [part[0] for part in parts if "KEY" in part or part[1] in ("{key}", "{sequence}")]
+    others = [part[0] for part in parts if part is not key and part[0] not in keys]
+    return ", ".join([f"**{', '.join(keys)}**", *others])
+
+
+def tables(tree):
+    """The page on tables has each that a migration makes, with its columns."""
+    page = (ROOT / "docs/tables.md").read_text("utf-8")
+    listed = {(part.splitlines()[0].lower(), *row) for part in page.split("\n## ")[1:] for row in ROW.findall(part)}
+    made = set()
+    for path in sorted(ROOT.glob("services/*/src/migration/m*.rs")):
+        made |= {(path.parts[-4], name, columns(body)) for name, body in TABLE.findall(path.read_text("utf-8"))}
+    for service, name, body in sorted(made - listed):
+        yield f"docs/tables.md: {service}: no row of `{name}` with the columns {body}"
+    for service, name, body in sorted(listed - made):
+        yield f"docs/tables.md: {service}: no migration makes `{name}` with the columns {body}"
+
+
+CHECKS = {"paths": paths, "large": large, "links": links, "long": long, "tables": tables}
 
 
 def main():

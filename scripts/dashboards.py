@@ -8,11 +8,11 @@ import re
 import sys
 from pathlib import Path
 
-from boards import jobs, overview, pipeline, processes, storage
+from boards import hosts, jobs, overview, pipeline, processes, storage
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "charts" / "granary" / "dashboards"
-BOARDS = {module.__name__.split(".")[-1]: module for module in (overview, pipeline, jobs, storage, processes)}
+BOARDS = {module.__name__.split(".")[-1]: module for module in (overview, pipeline, jobs, storage, processes, hosts)}
 
 
 def files():

@@ -6,9 +6,12 @@
 """
 
 import argparse
+import base64
 import concurrent.futures
+import json
 import random
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,7 +24,7 @@ from fleet import ROLES
 from granary_process import ROOT, Failed
 from load import Load
 from observe import Users, observe
-from prometheus import Prometheus, release
+from prometheus import Host, Prometheus, release
 from smoke import EXPECTED, check_query, check_sessions, fetch, freeze_and_run
 
 IMAGES = ROOT / "target" / "image"
@@ -101,8 +104,9 @@ def ends_of_jobs(cluster, _):
 def what_is_measured(cluster, _):
     """A Prometheus, with the labels that the chart's ServiceMonitor gives, has data for every expression of dashboards and alerts while people work."""
     scrape = release(cluster.get("-n", NAMESPACE, "endpointslices", "-l", "app.kubernetes.io/instance=granary"))
-    with Users(cluster.cli(), cluster.folder / "users") as users, Prometheus(tool("prometheus"), cluster.folder / "prometheus", scrape) as prometheus:
-        return observe(prometheus, 300, users.check)
+    with Users(cluster.cli(), cluster.folder / "users") as users, Host(tool("node_exporter")) as host:
+        with Prometheus(tool("prometheus"), cluster.folder / "prometheus", scrape, host.scrape()) as prometheus:
+            return observe(prometheus, 300, users.check)
 
 
 class PodKiller(Disturbance):
@@ -199,6 +203,24 @@ def upgrade_and_rollback(cluster, _):
     if load.failed or not load.calls:
         raise Failed(f"{len(load.failed)} of {load.calls} calls failed: {load.failed[:3]}")
     return f"upgrade, rollback, 3 of each and back: {load.calls} calls, 0 failed"
+
+
+@step
+def another_signing_key(cluster, _):
+    """One key follows the other under a steady load, as the page on operations says it: no call fails."""
+    secret = ("-n", NAMESPACE, "secret", "granary-signing-key")
+    old = base64.b64decode(json.loads(cluster.kubectl("get", *secret, "-o", "json"))["data"]["signing.pem"])
+    new = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"], check=True, capture_output=True).stdout
+    with Load(cluster) as load:
+        for keys in (old + new, new + old, new):
+            data = {"data": {"signing.pem": base64.b64encode(keys).decode()}}
+            cluster.kubectl("patch", *secret, "--patch", json.dumps(data))
+            cluster.kubectl("rollout", "restart", "deployment", "-n", NAMESPACE, "--selector", "app.kubernetes.io/instance=granary")
+            for role in (*ROLES, "envoy"):
+                cluster.kubectl("rollout", "status", "-n", NAMESPACE, f"deployment/granary-{role}", "--timeout=4m")
+    if load.failed or not load.calls:
+        raise Failed(f"{len(load.failed)} of {load.calls} calls failed: {load.failed[:3]}")
+    return f"another signing key: {load.calls} calls, 0 failed"
 
 
 @step

@@ -9,6 +9,11 @@ DASHBOARDS = ROOT / "charts" / "granary" / "dashboards"
 NAMES = ROOT / "services" / "runtime" / "src" / "metrics" / "names.rs"
 PROTOS = ROOT / "proto"
 OF_PROCESSES = {"up", *(f"process_{name}" for name in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds", "threads"))}
+# What node exporter tells of hosts.
+OF_HOSTS = {
+    "node_cpu_seconds_total", "node_load1", "node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes", "node_filesystem_avail_bytes", "node_filesystem_size_bytes",
+    "node_disk_io_time_seconds_total", "node_network_receive_bytes_total", "node_network_transmit_bytes_total",
+}
 # What Grafana puts in, and what it takes all of something for.
 BUILT_IN = {"__rate_interval": "1m", "__interval": "15s", "__range": "1h"}
 EVERYTHING = ".*"
@@ -98,8 +103,8 @@ def metrics(expression):
 
 
 def unknown(expression, recorded=()):
-    """Metrics that are neither told by Granary, nor recorded, nor of every process; and methods that there are not."""
-    told = {*re.findall(r'"((?:grpc|granary)_\w+)"', NAMES.read_text("utf-8")), *recorded, *OF_PROCESSES}
+    """Metrics that are neither told by Granary, nor recorded, nor of every process or host; and methods that there are not."""
+    told = {*re.findall(r'"((?:grpc|granary)_\w+)"', NAMES.read_text("utf-8")), *recorded, *OF_PROCESSES, *OF_HOSTS}
     methods = {name for path in PROTOS.rglob("*.proto") for name in re.findall(r"^ *rpc (\w+)\(", path.read_text("utf-8"), re.M)}
     yield from (f"metric {name}" for name in sorted(metrics(expression)) if re.sub(r"_(?:bucket|sum|count)$", "", name) not in told)
     yield from (f"method {name}" for name in re.findall(r'grpc_method!?="(\w+)"', expression) if name not in methods)

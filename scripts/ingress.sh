@@ -10,5 +10,5 @@ cd "$ROOT"
 
 have cargo || die "cargo is missing: install Rust, then run this again"
 scripts/tools.sh envoy
-cargo build --locked --package granary
+build_granary
 exec "$(scripts/tools.sh path envoy-python)" -B scripts/ingress.py "${GRANARY_DATA_DIR:-$ROOT/.granary}"

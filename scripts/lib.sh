@@ -55,3 +55,6 @@ http_status() {
 alive() {
     [[ -n $1 ]] && kill -0 "$1" 2>/dev/null && { [[ ! -r /proc/$1/cmdline ]] || grep -qsaF -- "$2" "/proc/$1/cmdline"; }
 }
+
+# Builds the program, unless GRANARY_PROGRAM names one that is there.
+build_granary() { [[ -n ${GRANARY_PROGRAM:-} ]] || cargo build --locked --package granary "$@"; }

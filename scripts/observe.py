@@ -19,7 +19,7 @@ import main_job
 from drill import Disturbance, work_folder
 from expressions import of_dashboards, operands, selectors
 from granary_process import ROOT, Cli, Failed, Server, free_port
-from prometheus import Prometheus, processes
+from prometheus import Host, Prometheus, processes
 
 PICTURE = ROOT / "examples" / "data" / "images" / "face.jpg"
 APPLICATION = """
@@ -138,10 +138,10 @@ def observe(prometheus, patience=180, check=lambda: None):
     return f"{len(everything)} expressions return data, of {len(prometheus.targets())} processes"
 
 
-def program():
+def program(name):
     tools = ROOT / "scripts" / "tools.sh"
-    subprocess.run([tools, "prometheus"], check=True)
-    return subprocess.run([tools, "path", "prometheus"], check=True, capture_output=True, text=True).stdout.strip()
+    subprocess.run([tools, name], check=True)
+    return subprocess.run([tools, "path", name], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def run(arguments, work):
@@ -153,7 +153,8 @@ def run(arguments, work):
             stack.callback(server.stop)
             users = stack.enter_context(Users(server.cli(), work / "users"))
             check = users.check
-        prometheus = stack.enter_context(Prometheus(program(), work / "prometheus", processes(targets)))
+        host = stack.enter_context(Host(program("node_exporter")))
+        prometheus = stack.enter_context(Prometheus(program("prometheus"), work / "prometheus", processes(targets), host.scrape()))
         return observe(prometheus, arguments.patience, check)
 
 

@@ -7,6 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
 scripts/tools.sh prometheus
-cargo build --locked --package granary
+scripts/tools.sh node_exporter
+build_granary
 python3 examples/make.py >/dev/null
 exec python3 -B scripts/observe.py "$@"

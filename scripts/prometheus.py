@@ -37,17 +37,36 @@ def release(slices):
     return {"job_name": "granary", "honor_labels": True, "static_configs": found}
 
 
+class Host:
+    """Node exporter, which tells of this machine, up to the end of a `with`."""
+
+    def __init__(self, program):
+        self.program, self.address = program, f"127.0.0.1:{free_port()}"
+
+    def __enter__(self):
+        command = [self.program, f"--web.listen-address={self.address}", "--log.level=error"]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return self
+
+    def __exit__(self, *_):
+        end(self.process)
+
+    def scrape(self):
+        """What to scrape, under the name that kube-prometheus-stack gives it."""
+        return {"job_name": "node-exporter", "static_configs": [{"targets": [self.address]}]}
+
+
 class Prometheus:
     """A server in a folder of its own, up to the end of a `with`."""
 
-    def __init__(self, program, folder, scrape):
-        self.program, self.folder, self.scrape = program, Path(folder), scrape
+    def __init__(self, program, folder, *scrapes):
+        self.program, self.folder, self.scrapes = program, Path(folder), scrapes
         self.address = f"127.0.0.1:{free_port()}"
         self.process = None
 
     def __enter__(self):
         self.folder.mkdir(parents=True)
-        config = {"global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL}, "rule_files": [str(RULES)], "scrape_configs": [self.scrape]}
+        config = {"global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL}, "rule_files": [str(RULES)], "scrape_configs": self.scrapes}
         # JSON is YAML too.
         (self.folder / "prometheus.yml").write_text(json.dumps(config, indent=1))
         self.log = self.folder / "log"
@@ -103,5 +122,6 @@ class Prometheus:
         return [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
 
     def targets(self):
-        """Address, health and last error of all that is scraped."""
-        return [(target["scrapeUrl"], target["health"], target["lastError"]) for target in self.get("targets", state="active")["activeTargets"]]
+        """Address, health and last error of all that is scraped of Granary."""
+        found = self.get("targets", state="active", scrapePool="granary")["activeTargets"]
+        return [(target["scrapeUrl"], target["health"], target["lastError"]) for target in found]

@@ -10,7 +10,7 @@ cd "$ROOT"
 
 if [[ -z ${GRANARY_TEST_SERVERS:-} ]]; then
     scripts/tools.sh envoy
-    cargo build --locked --package granary
+    build_granary
     python3 examples/make.py >/dev/null
     GRANARY_TEST_SERVERS=started exec scripts/with-servers.sh "$0" "$@"
 fi

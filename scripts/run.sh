@@ -10,6 +10,6 @@ cd "$ROOT"
 
 have cargo || die "cargo is missing: install Rust, then run this again"
 have python3 || die "python3 is missing: the examples are made by it"
-cargo build --locked --package granary
+build_granary
 python3 examples/make.py >/dev/null
 exec python3 scripts/demo.py "${GRANARY_DATA_DIR:-$ROOT/.granary}"

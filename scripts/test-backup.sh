@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
 if [[ -z ${GRANARY_TEST_SERVERS:-} ]]; then
-    cargo build --locked --workspace --bin granary
+    build_granary
     python3 examples/make.py >/dev/null
     GRANARY_TEST_SERVERS=started exec scripts/with-servers.sh "$0" "$@"
 fi

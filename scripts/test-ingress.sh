@@ -10,6 +10,5 @@ cd "$ROOT"
 
 scripts/tools.sh envoy
 scripts/tools.sh grpcurl
-# Built as the tests build it: what they have is not built again.
-cargo build --locked --workspace --bin granary
+build_granary
 exec "$(scripts/tools.sh path envoy-python)" -B scripts/test_ingress.py "$@"

@@ -20,6 +20,10 @@ log=$(mktemp "${TMPDIR:-/tmp}/granary-test.XXXXXX")
 trap 'rm -f "$log"' EXIT
 
 status=0
+# All that is tested is built once, the program too: built alone it would have other features, and be built again.
+if [[ $# == 0 ]] && cargo test --workspace --locked --no-run; then
+    export GRANARY_PROGRAM=${CARGO_TARGET_DIR:-$ROOT/target}/debug/granary
+fi
 {
     scripts/check.sh && echo "test result: ok. 1 passed; 0 failed; the checks" ||
         {

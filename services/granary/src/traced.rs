@@ -2,7 +2,7 @@
 
 use granary_runtime::{
     telemetry::{self, Format},
-    trace::{self, Parent, TARGET, Traces},
+    trace::{self, Life, Parent, TARGET, Traces},
 };
 use tracing::field::Empty;
 
@@ -36,14 +36,18 @@ impl Traced {
         filter: &str,
         format: Format,
     ) -> Result<Self, Failure> {
-        let Name(name) = component.into();
+        let Name(name, life) = component.into();
         let said = name
             .map(|name| environment::tracing(&name))
             .unwrap_or_default();
-        let traces = said.service.as_deref().map(Traces::start).transpose();
-        let traces = traces.map_err(Failure::usage)?;
+        let service = said.service.as_deref();
+        let traces = service.map(|service| Traces::start(service, life));
+        let traces = traces.transpose().map_err(Failure::usage)?;
         telemetry::init(filter, format, traces.as_ref())
             .map_err(|error| Failure::flag("--log", error))?;
+        for (variable, expected) in said.passed_over {
+            tracing::warn!("{variable}: {expected}");
+        }
         let parent = said.parent.as_deref().and_then(Parent::parse);
         Ok(Self { traces, parent })
     }
@@ -86,22 +90,22 @@ impl Traced {
     }
 }
 
-/// The usual name of a service in its traces; none if it exports none.
+/// The usual name of a service in its traces, none if it exports none, and how long it lives.
 #[derive(Debug)]
-pub(crate) struct Name(Option<String>);
+pub(crate) struct Name(Option<String>, Life);
 
 impl From<Component> for Name {
     fn from(component: Component) -> Self {
-        Self(match component {
-            Component::Command => Some("granary".into()),
-            Component::Worker => Some("granary-worker".into()),
-            Component::None => None,
-        })
+        match component {
+            Component::Command => Self(Some("granary".into()), Life::Short),
+            Component::Worker => Self(Some("granary-worker".into()), Life::Long),
+            Component::None => Self(None, Life::Short),
+        }
     }
 }
 
 impl From<&String> for Name {
     fn from(services: &String) -> Self {
-        Self(Some(format!("granary-{services}")))
+        Self(Some(format!("granary-{services}")), Life::Long)
     }
 }

@@ -19,6 +19,6 @@ mod proxy;
 pub use backend::{Backend, backends};
 pub use front::Front;
 pub use issuer::{AUDIENCE, TestIssuer, TestKey, signing_key};
-pub use node::TestNode;
+pub use node::{TestNode, send};
 pub use otlp::{Received, Receiver};
 pub use proxy::Wire;

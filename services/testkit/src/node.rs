@@ -143,37 +143,7 @@ impl TestNode {
         session: Session,
         files: Vec<(&str, Vec<u8>)>,
     ) -> SessionName {
-        let name = dataset.session(id).unwrap();
-        let request = CreateSessionRequest {
-            parent: dataset.to_string(),
-            session: Some(session),
-            session_id: id.into(),
-            request_id: String::new(),
-        };
-        self.sessions().create_session(request).await.unwrap();
-        let count = i64::try_from(files.len()).unwrap();
-        let items = files
-            .into_iter()
-            .map(|(path, bytes)| Item {
-                path: path.into(),
-                source: Source::Bytes(bytes.into()),
-                media_type: granary_core::media::from_path(path).into(),
-                derived_from: vec![],
-                producer: String::new(),
-            })
-            .collect();
-        Uploader::new(self.link(), UploadOptions::default())
-            .upload(&name, items, &NoProgress)
-            .await
-            .unwrap();
-        self.sessions()
-            .complete_session(CompleteSessionRequest {
-                name: name.to_string(),
-                asset_count: count,
-            })
-            .await
-            .unwrap();
-        name
+        send(&self.link(), dataset, id, session, files).await
     }
 
     /// Waits until the pipelines are done with a session, by its events, and returns it.
@@ -212,6 +182,48 @@ impl TestNode {
                 .expect("the stream of events ended");
         }
     }
+}
+
+/// Sends a whole session as whoever the link calls for, and completes it.
+pub async fn send(
+    link: &Link,
+    dataset: &DatasetName,
+    id: &str,
+    session: Session,
+    files: Vec<(&str, Vec<u8>)>,
+) -> SessionName {
+    let name = dataset.session(id).unwrap();
+    let mut sessions = SessionServiceClient::new(link.clone());
+    let request = CreateSessionRequest {
+        parent: dataset.to_string(),
+        session: Some(session),
+        session_id: id.into(),
+        request_id: String::new(),
+    };
+    sessions.create_session(request).await.unwrap();
+    let count = i64::try_from(files.len()).unwrap();
+    let items = files
+        .into_iter()
+        .map(|(path, bytes)| Item {
+            path: path.into(),
+            source: Source::Bytes(bytes.into()),
+            media_type: granary_core::media::from_path(path).into(),
+            derived_from: vec![],
+            producer: String::new(),
+        })
+        .collect();
+    Uploader::new(link.clone(), UploadOptions::default())
+        .upload(&name, items, &NoProgress)
+        .await
+        .unwrap();
+    sessions
+        .complete_session(CompleteSessionRequest {
+            name: name.to_string(),
+            asset_count: count,
+        })
+        .await
+        .unwrap();
+    name
 }
 
 fn connect(platform: &Platform) -> Link {

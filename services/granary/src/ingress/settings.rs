@@ -265,7 +265,7 @@ pub(super) mod tests {
             ..Table::default()
         };
         let own = Own {
-            name: "granary:0123456789abcdef".into(),
+            name: "granary".into(),
             audience: "granary".into(),
             keys: serde_json::json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}),
         };

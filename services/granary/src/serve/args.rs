@@ -8,7 +8,7 @@ use granary_runtime::secret::Secret;
 
 use super::{
     oidc, service,
-    settings::{Settings, check_apart, check_reach},
+    settings::{Settings, check_apart, check_ports, check_reach},
     values::{address, audit_kept, clock_skew, format, metrics_listen, public_endpoint, with_keys},
 };
 use crate::settings::{File, secret};
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// How is logged what --log asks for: text or json [default: text]
     #[arg(long, env = "GRANARY_LOG_FORMAT", value_name = "FORMAT")]
     log_format: Option<String>,
-    /// The Ed25519 key of the bundled issuer, PKCS#8 in PEM or DER form [default: made in the data directory]
+    /// The Ed25519 key of the bundled issuer, PKCS#8 in PEM or DER form; of several in PEM the first signs [default: made in the data directory]
     #[arg(long, env = "GRANARY_SIGNING_KEY_FILE", value_name = "FILE")]
     signing_key_file: Option<PathBuf>,
     /// How far the clocks of issuers may differ from this machine's, at most 5m [default: 30s]
@@ -128,6 +128,7 @@ impl Args {
             ..defaults
         };
         check_reach(&settings)?;
+        check_ports(&settings)?;
         check_apart(&settings)?;
         Ok(settings)
     }
@@ -240,6 +241,54 @@ mod tests {
             said(&format!("{open}s3_listen = \"10.0.0.7:7071\"\n")),
             None
         );
+    }
+
+    #[test]
+    fn what_the_chart_writes_is_taken_by_each_service() {
+        for (name, rendered) in [
+            (
+                "dev",
+                include_str!("../../../../charts/granary/ci/golden/dev.yaml"),
+            ),
+            (
+                "minimal",
+                include_str!("../../../../charts/granary/ci/golden/minimal.yaml"),
+            ),
+            (
+                "production",
+                include_str!("../../../../charts/granary/ci/golden/production.yaml"),
+            ),
+        ] {
+            let (_, from) = rendered.split_once("  granary.toml: |\n").unwrap();
+            let lines = from.lines().map_while(|line| line.strip_prefix("    "));
+            let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+            for role in service::Service::ALL {
+                let args = Args {
+                    database_url: Some(Secret::new("postgres://granary:secret@db/granary")),
+                    access_key: Some("key".into()),
+                    secret_key: Some(Secret::new("secret")),
+                    ..Args::default()
+                };
+                let text = format!("roles = [\"{}\"]\n{text}", role.name());
+                let settings = args.settle(file(&text));
+                let settings = settings.unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert!(settings.has(role) && !settings.needs_folder(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_of_the_own_addresses_is_another() {
+        let settle = |text: &str| Args::default().settle(file(text));
+        let error = settle("metrics_listen = \"127.0.0.1:7071\"\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "metrics_listen: 127.0.0.1:7071 is `s3_listen` already: give each an address of its own"
+        );
+        let error = settle("listen = \"127.0.0.1:7071\"\n").unwrap_err();
+        assert!(error.to_string().starts_with("s3_listen: "), "{error}");
+        let any = "listen = \"127.0.0.1:0\"\ns3_listen = \"127.0.0.1:0\"\n";
+        settle(any).unwrap();
     }
 
     #[test]

@@ -149,6 +149,28 @@ pub(super) fn check_reach(settings: &Settings) -> Result<()> {
     }
 }
 
+// Two of the own addresses that are one: the second to be bound would be told that some other program listens there.
+pub(super) fn check_ports(settings: &Settings) -> Result<()> {
+    let store = settings.object_store.is_none();
+    let mut taken = vec![("listen", settings.listen)];
+    taken.extend(store.then_some(("s3_listen", settings.s3_listen)));
+    taken.extend(
+        settings
+            .metrics_listen
+            .map(|address| ("metrics_listen", address)),
+    );
+    for (at, (name, address)) in taken.iter().enumerate() {
+        let same = taken[..at]
+            .iter()
+            .find(|(_, other)| other == address && address.port() != 0);
+        if let Some((other, _)) = same {
+            let what = format!("{address} is `{other}` already: give each an address of its own");
+            return Err(Error::invalid(*name, what));
+        }
+    }
+    Ok(())
+}
+
 // What services in several processes have in common cannot be in one of them.
 pub(super) fn check_apart(settings: &Settings) -> Result<()> {
     if settings.apart.is_none() {

@@ -1,4 +1,5 @@
-//! The bundled issuer of tokens: an Ed25519 key, in the data directory unless it is kept elsewhere.
+//! The bundled issuer of tokens: Ed25519 keys, in the data directory unless they are kept elsewhere. The first signs, and the tokens of all of them
+//! count, so that one can follow the other while both are in use.
 
 use std::{fs, io::Write as _, path::Path, sync::Arc, time::Duration};
 
@@ -15,6 +16,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Role, Verifier, keys::Key};
 
+/// The `iss` of every token, whichever key signed it: who somebody is does not change with the keys.
+const NAME: &str = "granary";
+/// More keys than anybody changes between.
+const MAX_KEYS: usize = 10;
+const NO_KEY: &str = "this is no Ed25519 key in PKCS#8 form, as `openssl genpkey -algorithm ed25519` makes one; with another key, tokens issued so far end";
 /// The audience of every token.
 pub(super) const AUDIENCE: &str = "granary";
 /// Who launches jobs in a cluster, and whom their pods speak as, with the role of a worker.
@@ -42,15 +48,21 @@ struct Claims {
 pub struct Issuer(Arc<Inner>);
 
 struct Inner {
-    name: String,
-    key_id: String,
+    /// What signs, whose public half is the first.
     key: EncodingKey,
-    public: Vec<u8>,
+    public: Vec<Public>,
+}
+
+/// The public half of a key.
+struct Public {
+    id: String,
+    bytes: Vec<u8>,
 }
 
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Issuer({})", self.0.name)
+        let ids: Vec<_> = self.0.public.iter().map(|key| &key.id).collect();
+        f.debug_tuple("Issuer").field(&ids).finish()
     }
 }
 
@@ -71,17 +83,21 @@ impl Issuer {
         Self::read(file)
     }
 
-    /// Reads the key in `file`, which must be there: an Ed25519 key in PKCS#8 form, PEM or DER.
+    /// Reads the keys in `file`, which must be there: Ed25519 keys in PKCS#8 form, one in DER or up to 10 in PEM, of which the first signs.
     pub fn read(file: &Path) -> Result<Self> {
         let bytes = fs::read(file)
             .map_err(|error| unusable(file, &format!("cannot read the signing key: {error}")))?;
-        let pkcs8 = match str::from_utf8(&bytes).ok().and_then(from_pem) {
-            Some(der) => der,
-            None => bytes,
+        let pem = str::from_utf8(&bytes).ok().map(from_pem);
+        let keys = match pem {
+            Some(keys) if !keys.is_empty() => keys,
+            _ => vec![Some(bytes)],
         };
-        Self::from_pkcs8(&pkcs8).ok_or_else(|| {
-            unusable(file, "this is no Ed25519 key in PKCS#8 form, as `openssl genpkey -algorithm ed25519` makes one; with another key, tokens issued so far end")
-        })
+        if keys.len() > MAX_KEYS {
+            return Err(unusable(file, &format!("expected at most {MAX_KEYS} keys")));
+        }
+        let keys: Option<Vec<_>> = keys.into_iter().collect();
+        let issuer = keys.and_then(|keys| Self::from_pkcs8(&keys));
+        issuer.ok_or_else(|| unusable(file, NO_KEY))
     }
 
     /// An issuer with a key of its own, for tests and for one run.
@@ -90,23 +106,18 @@ impl Issuer {
             .and_then(|pair| pair.to_pkcs8())
             .ok();
         pkcs8
-            .and_then(|key| Self::from_pkcs8(key.as_ref()))
+            .and_then(|key| Self::from_pkcs8(&[key.as_ref().to_vec()]))
             .ok_or_else(|| Error::Internal {
                 context: "making a signing key".into(),
                 cause: None,
             })
     }
 
-    fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
-        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
-        let public = pair.public_key().as_ref().to_vec();
-        let digest = Sha256::digest(&public);
-        let key_id: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+    fn from_pkcs8(keys: &[Vec<u8>]) -> Option<Self> {
+        let public: Option<Vec<_>> = keys.iter().map(|key| Public::of(key)).collect();
         Some(Self(Arc::new(Inner {
-            name: format!("granary:{key_id}"),
-            key_id,
-            key: EncodingKey::from_ed_der(pkcs8),
-            public,
+            key: EncodingKey::from_ed_der(keys.first()?),
+            public: public?,
         })))
     }
 
@@ -120,7 +131,7 @@ impl Issuer {
         let now = time::OffsetDateTime::now_utc().unix_timestamp();
         let exp = now.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
         let claims = Claims {
-            iss: self.0.name.clone(),
+            iss: NAME.to_owned(),
             sub: subject.to_owned(),
             aud: AUDIENCE,
             iat: now,
@@ -130,7 +141,7 @@ impl Issuer {
             role: role.into(),
         };
         let header = Header {
-            kid: Some(self.0.key_id.clone()),
+            kid: self.0.public.first().map(|key| key.id.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
         let token = jsonwebtoken::encode(&header, &claims, &self.0.key)
@@ -140,7 +151,7 @@ impl Issuer {
 
     /// The `iss` of its tokens.
     pub fn name(&self) -> &str {
-        &self.0.name
+        NAME
     }
 
     /// What verifies its tokens, and no others.
@@ -148,15 +159,29 @@ impl Issuer {
         Verifier::of(self)
     }
 
-    /// Its public key as a JSON web key set, for those who verify its tokens too.
+    /// Its public keys as a JSON web key set, for those who verify its tokens too.
     pub fn jwks(&self) -> Json {
-        let x = URL_SAFE_NO_PAD.encode(&self.0.public);
-        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.0.key_id, "x": x}]})
+        let keys = self.0.public.iter().map(|key| {
+            let x = URL_SAFE_NO_PAD.encode(&key.bytes);
+            json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.id, "x": x})
+        });
+        json!({"keys": keys.collect::<Vec<_>>()})
     }
 
-    /// The key that verifies its tokens. The key id is for others: its own tokens of before had none.
-    pub(super) fn public_key(&self) -> Option<Key> {
-        Key::ed25519(Some(self.0.key_id.clone()), &self.0.public)
+    /// The keys that verify its tokens.
+    pub(super) fn public_keys(&self) -> impl Iterator<Item = Key> {
+        let keys = self.0.public.iter();
+        keys.filter_map(|key| Key::ed25519(Some(key.id.clone()), &key.bytes))
+    }
+}
+
+impl Public {
+    fn of(pkcs8: &[u8]) -> Option<Self> {
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
+        let bytes = pair.public_key().as_ref().to_vec();
+        let digest = Sha256::digest(&bytes);
+        let id = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+        Some(Self { id, bytes })
     }
 }
 
@@ -164,13 +189,16 @@ fn unusable(file: &Path, why: &str) -> Error {
     Error::precondition(file.display(), why)
 }
 
-// The bytes between the first two lines of dashes.
-fn from_pem(text: &str) -> Option<Vec<u8>> {
-    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
-    let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
-    STANDARD
-        .decode(body.split_whitespace().collect::<String>())
-        .ok()
+// The bytes between each two lines of dashes; nothing for what is no base64.
+fn from_pem(text: &str) -> Vec<Option<Vec<u8>>> {
+    let mut parts = text.split("-----BEGIN PRIVATE KEY-----");
+    parts.next();
+    let keys = parts.map(|part| {
+        let (body, _) = part.split_once("-----END PRIVATE KEY-----")?;
+        let body: String = body.split_whitespace().collect();
+        STANDARD.decode(body).ok()
+    });
+    keys.collect()
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
@@ -199,16 +227,27 @@ pub fn write_private(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
+    fn ids(issuer: &Issuer) -> Vec<String> {
+        let keys = issuer.0.public.iter();
+        keys.map(|key| key.id.clone()).collect()
+    }
+
+    fn pem(folder: &Path, name: &str) -> String {
+        let file = folder.join(name);
+        Issuer::open(&file).unwrap();
+        let text = STANDARD.encode(fs::read(&file).unwrap());
+        format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+    }
+
     #[test]
     fn a_key_is_read_as_der_and_as_pem() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key");
-        let made = Issuer::open(&file).unwrap();
-        assert_eq!(Issuer::open(&file).unwrap().name(), made.name());
-        let text = STANDARD.encode(fs::read(&file).unwrap());
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
-        fs::write(&file, pem).unwrap();
-        assert_eq!(Issuer::read(&file).unwrap().name(), made.name());
+        let made = ids(&Issuer::open(&file).unwrap());
+        assert_eq!(ids(&Issuer::open(&file).unwrap()), made);
+        let text = pem(folder.path(), "key");
+        fs::write(&file, text).unwrap();
+        assert_eq!(ids(&Issuer::read(&file).unwrap()), made);
         fs::write(&file, "nonsense").unwrap();
         assert!(
             Issuer::read(&file)
@@ -221,5 +260,40 @@ mod tests {
             missing.to_string().contains("cannot read the signing key"),
             "{missing}"
         );
+    }
+
+    #[tokio::test]
+    async fn one_key_follows_the_other_while_both_are_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| pem(folder.path(), name));
+        let file = folder.path().join("keys");
+        let read = |text: &str| {
+            fs::write(&file, text).unwrap();
+            Issuer::read(&file).unwrap()
+        };
+        let steps = [
+            old.clone(),
+            format!("{old}{new}"),
+            format!("{new}{old}"),
+            new.clone(),
+        ]
+        .map(|text| read(&text));
+        // Whatever signs at one step is accepted at this one and at those beside it, whichever servers are at which.
+        for (at, signs) in steps.iter().enumerate() {
+            let token = signs.issue("ada", Role::Administrator, Duration::from_secs(60));
+            let token = token.unwrap().0;
+            for verifies in &steps[at.saturating_sub(1)..(at + 2).min(steps.len())] {
+                let ada = verifies.verifier().verify(&token).await.unwrap();
+                assert_eq!(&*ada.issuer, NAME);
+            }
+            let far = if at < 2 { &steps[3] } else { &steps[0] };
+            assert!(far.verifier().verify(&token).await.is_err());
+        }
+        assert_eq!(steps[1].jwks()["keys"].as_array().unwrap().len(), 2);
+        let wrong = format!("{old}-----BEGIN PRIVATE KEY-----\n?\n-----END PRIVATE KEY-----\n");
+        for text in [wrong, old.repeat(11)] {
+            fs::write(&file, text).unwrap();
+            Issuer::read(&file).unwrap_err();
+        }
     }
 }

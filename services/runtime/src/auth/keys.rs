@@ -70,6 +70,12 @@ impl Key {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys(Vec<Arc<Key>>);
 
+impl FromIterator<Key> for Keys {
+    fn from_iter<I: IntoIterator<Item = Key>>(keys: I) -> Self {
+        Self(keys.into_iter().map(Arc::new).collect())
+    }
+}
+
 /// What is new in a set of keys.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Change {
@@ -78,11 +84,6 @@ pub(super) struct Change {
 }
 
 impl Keys {
-    /// One key.
-    pub(super) fn one(key: Key) -> Self {
-        Self(vec![Arc::new(key)])
-    }
-
     /// Reads a JSON web key set. Keys for other purposes and of other kinds are left out.
     pub(super) fn parse(set: Set) -> Result<Self> {
         if set.keys.len() > MAX_KEYS {

@@ -18,7 +18,7 @@ use super::Recording;
 use crate::task::Tasks;
 
 /// How many connections are served at a time; others wait.
-const MAX_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 256;
 /// How long a request may take to come, and how long a connection lasts in all: each is for one answer.
 const HEADERS: Duration = Duration::from_secs(5);
 const CONNECTION: Duration = Duration::from_secs(15);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use granary_core::{Error, Result};
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
-use opentelemetry_otlp::{SpanExporter, WithTonicConfig as _};
+use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithTonicConfig as _};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tonic::transport::ClientTlsConfig;
 use tracing::Subscriber;
@@ -18,21 +18,40 @@ use super::TARGET;
 
 /// How long the last spans have to get to the collector: nobody waits longer for one that is away.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same where somebody waits for the end of the process.
+const PATIENCE_OF_PEOPLE: Duration = Duration::from_millis(500);
+
+/// How long a process lives that exports spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It ends once it has done what it was called for, and its spans are tried to be sent once.
+    Short,
+    /// It goes on until it is stopped: a collector that is away may come back.
+    Long,
+}
 
 /// Exports spans.
 #[derive(Clone, Debug)]
-pub struct Traces(SdkTracerProvider);
+pub struct Traces {
+    provider: SdkTracerProvider,
+    life: Life,
+}
 
 impl Traces {
     /// Starts to export, as a service of this name. Has to be called within the runtime.
     ///
     /// # Errors
     /// [`Error::Invalid`] if what the variables say cannot be.
-    pub fn start(service: &str) -> Result<Self> {
+    pub fn start(service: &str, life: Life) -> Result<Self> {
         crate::install_tls();
+        let retry = match life {
+            Life::Short => RetryPolicy::disabled(),
+            Life::Long => RetryPolicy::default(),
+        };
         let exporter = SpanExporter::builder()
             .with_tonic()
             .with_tls_config(ClientTlsConfig::new().with_native_roots())
+            .with_retry_policy(retry)
             .build()
             .map_err(|error| Error::invalid("OTEL_EXPORTER_OTLP_ENDPOINT", error.to_string()))?;
         let resource = Resource::builder()
@@ -46,14 +65,17 @@ impl Traces {
             .build();
         // For spans that are not made as they begin, like the subscriber of the others one for all of the process.
         opentelemetry::global::set_tracer_provider(provider.clone());
-        Ok(Self(provider))
+        Ok(Self { provider, life })
     }
 
     /// Exports to wherever a test wants.
     #[cfg(test)]
     pub(crate) fn to(exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static) -> Self {
         let provider = SdkTracerProvider::builder().with_simple_exporter(exporter);
-        Self(provider.build())
+        Self {
+            provider: provider.build(),
+            life: Life::Long,
+        }
     }
 
     /// The layer that takes the spans that are for export.
@@ -63,7 +85,7 @@ impl Traces {
     {
         // Nothing but what the spans are given: no lines of source, no threads, no log messages.
         tracing_opentelemetry::layer()
-            .with_tracer(self.0.tracer("granary"))
+            .with_tracer(self.provider.tracer("granary"))
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
@@ -72,9 +94,13 @@ impl Traces {
             .boxed()
     }
 
-    /// Sends what is left, for at most 2 seconds.
+    /// Sends what is left, for at most 2 seconds, or half of one where somebody waits.
     pub async fn end(self) {
-        let end = move || self.0.shutdown_with_timeout(PATIENCE);
+        let patience = match self.life {
+            Life::Short => PATIENCE_OF_PEOPLE,
+            Life::Long => PATIENCE,
+        };
+        let end = move || self.provider.shutdown_with_timeout(patience);
         match tokio::task::spawn_blocking(end).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the last spans were not exported"),

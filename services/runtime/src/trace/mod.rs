@@ -36,7 +36,7 @@ mod tests;
 
 use tracing::{Instrument as _, Span};
 
-pub use export::Traces;
+pub use export::{Life, Traces};
 pub use parent::{MAX_BYTES, Parent};
 pub use past::{Attribute, past};
 

@@ -5,9 +5,7 @@
     reason = "the program under test gets an environment of its own"
 )]
 
-mod common;
-
-use common::World;
+use crate::common::World;
 
 #[tokio::test]
 async fn a_full_project_is_told_from_a_broken_one_and_billed_for_what_it_holds() {
@@ -103,7 +101,7 @@ async fn the_audit_log_says_who_did_what() {
     let lines: Vec<_> = csv.lines().collect();
     assert!(lines[0].starts_with("time,subject,issuer,"), "{csv}");
     assert!(
-        lines[1].contains(",local-administrator,granary:")
+        lines[1].contains(",local-administrator,granary,")
             && lines[1].contains("DatasetService/CreateDataset"),
         "{csv}"
     );

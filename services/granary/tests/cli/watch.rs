@@ -4,9 +4,7 @@
     reason = "the program under test gets an environment of its own"
 )]
 
-mod common;
-
-use common::{World, until};
+use crate::common::{World, until};
 use tokio::io::BufReader;
 
 const METADATA: &str = "fatigue: 4\nfiles: a.bin, b.bin\n";

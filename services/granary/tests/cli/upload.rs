@@ -4,9 +4,7 @@
     reason = "the program under test gets an environment of its own"
 )]
 
-mod common;
-
-use common::World;
+use crate::common::{self, World};
 
 const METADATA: &str = "fatigue: 4\nhardware_model: X2\nfiles: eeg.bin, b/c.bin\n";
 

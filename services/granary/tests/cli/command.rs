@@ -4,9 +4,7 @@
     reason = "the program under test gets an environment of its own"
 )]
 
-mod common;
-
-use common::{World, finish, program, until};
+use crate::common::{World, finish, program, until};
 use tokio::io::{AsyncReadExt as _, BufReader};
 
 #[tokio::test]
@@ -246,7 +244,7 @@ async fn who_could_never_come_is_not_made_a_member() {
     let foreign = ["--subject", "bob", "--issuer", "https://id.example"];
     world.run(&[&add[..], &foreign].concat()).await.failed(
         1,
-        "--issuer: expected an issuer whose tokens this server trusts (granary:",
+        "--issuer: expected an issuer whose tokens this server trusts (granary), exactly",
     );
 }
 

@@ -5,11 +5,9 @@
     reason = "the program under test gets an environment of its own, and what goes wrong in helpers is the end of the test"
 )]
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{Done, World, finish, program};
+use crate::common::{Done, World, finish, program};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming};

@@ -8,13 +8,11 @@
     reason = "the program under test gets an environment of its own, and what goes wrong in helpers is the end of the test"
 )]
 
-mod common;
-
 use std::{
     collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Stdio,
 };
 
-use common::{Done, World, finish, until};
+use crate::common::{Done, World, finish, until};
 use serde_json::Value as Json;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},

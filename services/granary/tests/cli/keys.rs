@@ -6,11 +6,9 @@
     reason = "the program under test gets an environment of its own, and what goes wrong in helpers is the end of the test"
 )]
 
-mod common;
-
 use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use common::{Done, PATIENCE, World, finish, free_port, until};
+use crate::common::{Done, PATIENCE, World, finish, free_port, until};
 use serde_json::Value as Json;
 use tokio::{
     io::{AsyncReadExt as _, BufReader},
