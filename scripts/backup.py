@@ -1,11 +1,13 @@
 """Takes and restores backups; started by scripts/backup.sh. Standard library only."""
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlparse
 
@@ -13,6 +15,10 @@ from urllib.parse import parse_qs, unquote, urlparse
 BEYOND = "SELECT setval(pg_get_serial_sequence('metadata.events', 'seq'), (SELECT coalesce(max(seq), 0) + 1000000000 FROM metadata.events))"
 SCHEMAS = ("metadata", "storage", "pipeline", "job")
 BUCKETS = ("raw", "processed", "jobs")
+#: Names that mc leaves out of folders, as it has files of its own and of systems there: such objects go one by one, and lie apart.
+SINGLE = ("*.part.minio", "*.DS_Store", "lost+found", "*/lost+found")
+#: How mc says that an object stays as it is, as it is not to write over any, and in a comparison that something is on the first side alone.
+STAYS, ONLY_FIRST = "Overwrite not allowed", 5
 
 
 class Wrong(Exception):
@@ -58,11 +64,108 @@ class Store:
         self.env = {**os.environ, "MC_HOST_granary": f"{endpoint.scheme}://{key}:{secret}@{endpoint.netloc}"}
         self.folder = folder
 
+    def command(self, *arguments):
+        return [os.environ.get("MC", "mc"), "--quiet", "--config-dir", self.folder, *map(str, arguments)]
+
     def mc(self, *arguments):
-        run([os.environ.get("MC", "mc"), "--quiet", "--config-dir", self.folder, *arguments], self.env)
+        run(self.command(*arguments), self.env)
+
+    def said(self, *arguments):
+        """What mc says, line by line; errors are for whoever reads them."""
+        with subprocess.Popen(self.command("--json", *arguments), env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+            for line in process.stdout:
+                yield json.loads(line)
+        if process.returncode:
+            raise Wrong(f"mc {arguments[0]} failed")
 
     def bucket(self, name):
         return f"granary/{self.prefix}-{name}"
+
+    def mirror(self, source, target, *flags):
+        """Copies what is new; how many objects that is, and how many differ and stay."""
+        copied = stay = 0
+        exclude = [f"--exclude={pattern}" for pattern in SINGLE]
+        for line in self.said("mirror", *flags, *exclude, source, target):
+            reason = reason_of(line)
+            if reason and STAYS not in reason:
+                raise Wrong(f"{source} could not be copied to {target}: {reason}")
+            stay += bool(reason)
+            copied += "source" in line
+        return copied, stay
+
+    def missing(self, source, target):
+        """What is in the source and not in the target: mc passes over what it has no permission for, and does not fail."""
+        for line in self.said("diff", source, target):
+            if reason := reason_of(line):
+                raise Wrong(f"{source} could not be compared with {target}: {reason}")
+            if line.get("diff") == ONLY_FIRST and not is_single(line["first"]):
+                yield line["first"]
+
+    def singles(self, bucket):
+        """The keys of the objects that go one by one."""
+        for line in self.said("ls", "--recursive", bucket):
+            if reason := reason_of(line):
+                raise Wrong(f"{bucket} could not be listed: {reason}")
+            # None of a file leads elsewhere.
+            if line["type"] == "file" and is_single(line["key"]) and not {"", ".", ".."} & set(line["key"].split("/")):
+                yield line["key"]
+
+    def copy(self, source, target):
+        for line in self.said("cp", source, target):
+            if reason := reason_of(line):
+                raise Wrong(f"{source} could not be copied to {target}: {reason}")
+
+    def has(self, place):
+        return subprocess.run(self.command("stat", place), env=self.env, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+
+def reason_of(line):
+    """Why something failed, if a line of mc says that."""
+    if line.get("status") != "error":
+        return None
+    error = line.get("error", {})
+    return error.get("cause", {}).get("message") or error.get("message") or "mc does not say why"
+
+
+def is_single(name):
+    return any(fnmatchcase(name, pattern) for pattern in SINGLE)
+
+
+def take_bucket(store, bucket, folder, apart):
+    """Copies what is new in a bucket."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copied, _ = store.mirror(bucket, folder, "--overwrite")
+    if missed := set(store.missing(bucket, folder)):
+        # What came meanwhile comes now; what does not come twice does not come.
+        copied += store.mirror(bucket, folder, "--overwrite")[0]
+        complain(missed.intersection(store.missing(bucket, folder)), "could not be read")
+    for key in store.singles(bucket):
+        # Files are written once.
+        if not (apart / key).is_file():
+            (apart / key).parent.mkdir(parents=True, exist_ok=True)
+            store.copy(f"{bucket}/{key}", apart / key)
+            copied += 1
+    print(f"backup: {bucket.removeprefix('granary/')}: {copied} objects copied", flush=True)
+
+
+def restore_bucket(store, bucket, folder, apart):
+    """Puts into a bucket what it lacks. What is there stays: it is what was there, or newer."""
+    store.mc("mb", "--ignore-existing", bucket)
+    copied, stay = store.mirror(folder, bucket)
+    complain(store.missing(folder, bucket), "could not be written")
+    for file in (file for file in apart.rglob("*") if file.is_file()):
+        target = f"{bucket}/{file.relative_to(apart).as_posix()}"
+        if not store.has(target):
+            store.copy(file, target)
+            copied += 1
+    other = f", {stay} that are there with another size stay" if stay else ""
+    print(f"backup: {bucket.removeprefix('granary/')}: {copied} objects copied{other}", flush=True)
+
+
+def complain(missed, why):
+    """Fails if anything is missing."""
+    if missed := sorted(missed):
+        raise Wrong(f"{len(missed)} objects {why}, such as {missed[0]}")
 
 
 def take(folder, arguments, store):
@@ -79,8 +182,7 @@ def take(folder, arguments, store):
     # After the database: all that it knows is there then. Only manifests are ever written over.
     if not arguments.database_only:
         for name in BUCKETS:
-            (folder / "buckets" / name).mkdir(parents=True, exist_ok=True)
-            store.mc("mirror", "--overwrite", store.bucket(name), folder / "buckets" / name)
+            take_bucket(store, store.bucket(name), folder / "buckets" / name, folder / "single" / name)
 
 
 def restore(folder, arguments, store):
@@ -97,9 +199,7 @@ def restore(folder, arguments, store):
         raise Wrong("the database holds Granary's schemas already: restore into an empty one")
     if not arguments.database_only:
         for name in BUCKETS:
-            store.mc("mb", "--ignore-existing", store.bucket(name))
-            # What is there stays: it is what was there, or newer.
-            store.mc("mirror", folder / "buckets" / name, store.bucket(name))
+            restore_bucket(store, store.bucket(name), folder / "buckets" / name, folder / "single" / name)
     run(["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", f"--dbname={env['PGDATABASE']}", dump], env)
     run(["psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "-c", BEYOND], env)
 

@@ -15,6 +15,7 @@ from granary_process import ROOT, Failed, Server, program
 FOLDERS = ("20210229_161221", "20210301_094507", "20210302_181530")
 #: What is in the buckets; everything else is in the database alone.
 IN_BUCKETS = ("projects", "datasets", "sessions", "assets")
+ODD = ("half.part.minio", "half", "lost+found", "deep/lost+found", "deep/é +%20.part.minio")
 
 
 class World:
@@ -38,12 +39,18 @@ class World:
             raise Failed(f"cannot make a database: {done.stderr.strip()}")
         self.database = urlparse(self.postgres)._replace(path=f"/{name}").geturl()
 
+    def mc(self, *arguments, text=None):
+        """What mc says, which knows the server as `s3`."""
+        env = {**os.environ, "MC_HOST_s3": os.environ["GRANARY_TEST_S3"].rstrip("/")}
+        command = [os.environ["GRANARY_TEST_MC"], "--config-dir", str(self.folder / "mc"), *arguments]
+        done = subprocess.run(command, env=env, input=text, capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"mc {' '.join(arguments)} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
     def lose_buckets(self):
         for bucket in ("raw", "processed", "jobs"):
-            env = {**os.environ, "MC_HOST_lost": os.environ["GRANARY_TEST_S3"].rstrip("/")}
-            command = [os.environ["GRANARY_TEST_MC"], "--config-dir", str(self.folder / "mc"), "rb", "--force", f"lost/{self.name}-{bucket}"]
-            if subprocess.run(command, env=env, capture_output=True).returncode:
-                raise Failed(f"the bucket {bucket} could not be removed")
+            self.mc("rb", "--force", f"s3/{self.name}-{bucket}")
 
     def env(self):
         return {
@@ -59,10 +66,13 @@ class World:
         self.server.stop()
         self.server = None
 
-    def backup(self, *arguments):
-        done = subprocess.run([ROOT / "scripts" / "backup.sh", *map(str, arguments)], env=self.env(), capture_output=True, text=True)
+    def backup(self, *arguments, **env):
+        """What it says."""
+        command = [ROOT / "scripts" / "backup.sh", *map(str, arguments)]
+        done = subprocess.run(command, env=self.env() | env, capture_output=True, text=True)
         if done.returncode:
             raise Failed(f"backup.sh {arguments[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
 
     def reindex(self, *flags):
         """The findings and the summary of a run."""
@@ -119,9 +129,19 @@ def compare(wanted, found, parts):
     return sum(len(wanted[part]) for part in parts)
 
 
-def fill(cli):
+def odd_session(folder):
+    """Files that mc takes for its own or the system's where it finds them in a folder."""
+    for name in ODD:
+        file = folder / "odd" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    return folder / "odd"
+
+
+def fill(cli, folder):
     main_job.apply(cli)
     main_job.ingest(cli, [ROOT / "examples" / "data" / name for name in FOLDERS])
+    main_job.ingest(cli, [odd_session(folder)], flags=("--no-metadata",))
     cli.run("member", "add", "--subject", "ada", "--role", "editor")
     cli.run("api-key", "create", "--role", "viewer", "for the backup")
     cli.run("project", "quota", "set", "--max-objects", "100000")
@@ -146,10 +166,11 @@ def settled(cli, world):
 def from_dump(world):
     """Database and buckets are lost, and restored from a backup."""
     cli = world.start()
-    fill(cli)
+    fill(cli, world.folder)
     before = settled(cli, world)
     chaos.expect("kinds of which there is nothing to lose", [], [part for part, found in before.items() if not found])
     files = fetched(cli, world, before["sessions"], "before")
+    chaos.expect("odd files that are not there", [], [name for name in ODD if not any(file.endswith(f"/odd/{name}") for file in files)])
     # Whoever makes the folder: what comes into it is for its owner alone.
     (world.folder / "backup").mkdir(mode=0o755)
     world.backup("take", world.folder / "backup")
@@ -183,6 +204,8 @@ def from_older_dump(world, before):
     """The dump is older than what is in the buckets."""
     world.stop()
     world.another_database()
+    # It leaves nothing behind that would be in the way.
+    world.reindex("--dry-run")
     world.backup("restore", world.folder / "backup", "--database-only")
     cli = world.start()
     later = chaos.make_session(world.folder, 1, chaos.seeded(7))
@@ -208,6 +231,28 @@ def from_older_dump(world, before):
     return rows, len(after["sessions"]) - len(before["sessions"])
 
 
+def beside_others(world):
+    """What is in the buckets already stays, and is counted in one line; what may not be written is an error."""
+    place = f"s3/{world.name}-raw/default/{main_job.DATASET}/{FOLDERS[0]}/"
+    world.mc("pipe", place + "camera.jpg", text="another")
+    world.another_database()
+    said = world.backup("restore", world.folder / "backup")
+    chaos.expect("lines of errors", [], [line for line in said.splitlines() if "ERROR" in line])
+    line = f"backup: {world.name}-raw: 0 objects copied, 1 that are there with another size stay"
+    chaos.expect("the line that counts them", [line], [line for line in said.splitlines() if "stay" in line])
+    chaos.expect("what was there", "another", world.mc("cat", place + "camera.jpg"))
+    world.mc("rm", place + "camera.jpg")
+    world.mc("admin", "user", "add", "s3", "reader", "reader-secret")
+    world.mc("admin", "policy", "attach", "s3", "readonly", "--user", "reader")
+    world.another_database()
+    try:
+        world.backup("restore", world.folder / "backup", AWS_ACCESS_KEY_ID="reader", AWS_SECRET_ACCESS_KEY="reader-secret")
+    except Failed as failed:
+        chaos.expect("that the reason is said", True, "Denied" in str(failed))
+    else:
+        raise Failed("a restoration that may not write ended well")
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--keep", action="store_true", help="keep the data directories of a failure")
@@ -223,6 +268,8 @@ def main():
             print(f"from the buckets alone: {rebuilt} rows and {len(files)} files as they were", flush=True)
             picked, newer = from_older_dump(world, before)
             print(f"from an older dump: {picked} rows as they were, {newer} newer sessions picked up", flush=True)
+            beside_others(world)
+            print("beside other objects: they stay, and are counted", flush=True)
         finally:
             if world.server:
                 world.server.kill()

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 
-from ingress_test import attacks, grpc, keys, limits, operation, rest, tokens  # noqa: F401, each brings its cases
+from ingress_test import attacks, grpc, keys, limits, operation, pages, rest, tokens  # noqa: F401, each brings its cases
 from ingress_test.world import CASES, World
 
 

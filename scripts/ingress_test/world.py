@@ -62,7 +62,7 @@ class World:
         self.tls = self.work / "tls"
         self.closing = []
         # No settings of whoever runs this.
-        for name in [name for name in os.environ if name.startswith("GRANARY_") and name not in ("GRANARY_TOOLS",)]:
+        for name in [name for name in os.environ if name.startswith("GRANARY_") and name not in ("GRANARY_TOOLS", "GRANARY_PROGRAM")]:
             del os.environ[name]
         os.environ["XDG_CONFIG_HOME"] = str(self.work / "config")
         certificates.ensure(self.tls)

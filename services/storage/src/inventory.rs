@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 use crate::{
     manifest::read::{whole, wrong},
-    s3::{Client, Page, Place},
+    s3::{Client, Listed, Page, Place},
 };
 
 pub use crate::manifest::read::Manifest;
@@ -43,6 +43,16 @@ pub struct Object {
     pub size: u64,
     /// When it was written.
     pub modified: OffsetDateTime,
+}
+
+impl From<Listed> for Object {
+    fn from(listed: Listed) -> Self {
+        Self {
+            key: listed.key,
+            size: listed.size,
+            modified: listed.modified,
+        }
+    }
 }
 
 /// What lies directly below a prefix.
@@ -78,14 +88,9 @@ impl Inventory {
         self.pages(bucket, prefix, true)
             .map_ok(|page| {
                 let folders = page.folders.into_iter().map(Entry::Folder);
-                let objects = page.objects.into_iter().map(|listed| {
-                    Entry::Object(Object {
-                        key: listed.key,
-                        size: listed.size,
-                        modified: listed.modified,
-                    })
-                });
-                stream::iter(folders.chain(objects).map(Ok).collect::<Vec<_>>())
+                let objects = page.objects.into_iter().map(Object::from);
+                let entries = folders.chain(objects.map(Entry::Object));
+                stream::iter(entries.map(Ok).collect::<Vec<_>>())
             })
             .try_flatten()
     }
@@ -98,14 +103,8 @@ impl Inventory {
     ) -> impl Stream<Item = Result<Object>> + use<> {
         self.pages(bucket, prefix, false)
             .map_ok(|page| {
-                let objects = page.objects.into_iter().map(|listed| {
-                    Ok(Object {
-                        key: listed.key,
-                        size: listed.size,
-                        modified: listed.modified,
-                    })
-                });
-                stream::iter(objects.collect::<Vec<_>>())
+                let objects = page.objects.into_iter().map(Object::from);
+                stream::iter(objects.map(Ok).collect::<Vec<_>>())
             })
             .try_flatten()
     }

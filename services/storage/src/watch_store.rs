@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use granary_core::Result;
-use granary_runtime::task::Tasks;
+use granary_runtime::{objects::answer, task::Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::s3::Client;
@@ -15,7 +15,7 @@ pub(crate) async fn start(tasks: &Tasks, s3: Client, buckets: [String; 3]) {
     // A store that does not answer at all must not hold up the start.
     match tokio::time::timeout(Duration::from_secs(10), make(&s3, &buckets)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => warn(&error),
+        Ok(Err(error)) => warn(error),
         Err(_) => tracing::warn!("the object store does not answer yet"),
     }
     let stop = tasks.stopping();
@@ -34,7 +34,7 @@ async fn watch(s3: &Client, buckets: &[String], stop: &CancellationToken) {
         match make(s3, buckets).await {
             Ok(()) => pause = Duration::from_millis(100),
             Err(error) => {
-                warn(&error);
+                warn(error);
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -50,6 +50,7 @@ async fn make(s3: &Client, buckets: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn warn(error: &granary_core::Error) {
+fn warn(error: granary_core::Error) {
+    let error = answer::for_operator(error);
     tracing::warn!(%error, cause = error.cause().map(|cause| tracing::field::display(cause.clone())), "the object store is not ready");
 }

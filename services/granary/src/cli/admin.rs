@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::{Resettable, Str};
 use granary_core::{Error, Result, name::ProjectName, units::Span};
 use granary_metadata::restore::Mode;
 use granary_runtime::{db::DatabaseUrl, secret::Secret};
@@ -47,7 +48,7 @@ pub(crate) struct Migrate {
 pub(crate) struct Reindex {
     #[command(flatten)]
     stores: Stores,
-    /// Only says what would be made
+    /// Only says what would be made; changes nothing
     #[arg(long)]
     dry_run: bool,
     /// Takes sessions from their manifests that the database knows at an earlier moment of their lives, as after an older dump was restored
@@ -64,6 +65,15 @@ pub(crate) struct Health {
     /// How long to wait until it does
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     wait: Span,
+}
+
+/// The flag of all commands that names a project, as it is here: what is usual for others does not count.
+pub(super) fn of_reindex(project: clap::Arg) -> clap::Arg {
+    project
+        .help("Only this project [default: all]")
+        .hide(false)
+        .hide_env(true)
+        .help_heading(Resettable::<Str>::Reset)
 }
 
 impl Migrate {
@@ -92,7 +102,7 @@ impl Reindex {
             },
         };
         let settings = self.stores.settle(file).map_err(Failure::usage)?;
-        let offline = Offline::open(settings).await?;
+        let offline = Offline::open(settings, self.dry_run).await?;
         let done = reindex::run(&offline, order, out).await;
         offline.close().await;
         done

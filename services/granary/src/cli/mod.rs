@@ -36,7 +36,9 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{
     ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
-    builder::TypedValueParser as _, error::ErrorKind, parser::ValueSource,
+    builder::{Resettable, TypedValueParser as _},
+    error::ErrorKind,
+    parser::ValueSource,
 };
 use granary_runtime::telemetry;
 
@@ -70,7 +72,9 @@ Flags win over environment variables, and those over the file of --config. The f
 `endpoint = \"http://lab:7070\"`, with any of: endpoint, project, token, api_key_file, ca_file and the table login for commands that call \
 a server; listen, s3_listen, s3_public_endpoint, database_url, object_store, job_slots, log_format, signing_key_file, clock_skew, audit_kept, trusted_hops and \
 tables oidc for \
-`granary serve`; the table kubernetes for it to run jobs in a cluster; the table ingress for `granary ingress`; data_dir and log for both.";
+`granary serve`; the table kubernetes for it to run jobs in a cluster; the table ingress for `granary ingress`; data_dir and log for both.
+
+With OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:PORT (and other OTEL_ variables), traces go to that collector.";
 
 /// Granary keeps recordings and images safe, checks and prepares what is new, answers queries, and runs jobs on it.
 ///
@@ -212,9 +216,18 @@ fn command() -> clap::Command {
         .filter(|flag| OF_CALLERS.contains(&flag.get_id().as_str()))
         .map(|flag| flag.clone().hide(true))
         .collect();
-    command.mut_subcommands(|command| match NO_CALLERS.contains(&command.get_name()) {
-        true => hiding(command, &of_callers),
-        false => command,
+    let command =
+        command.mut_subcommands(|command| match NO_CALLERS.contains(&command.get_name()) {
+            true => hiding(command, &of_callers),
+            false => command,
+        });
+    let project = of_callers
+        .into_iter()
+        .find(|flag| flag.get_id() == "project");
+    command.mut_subcommand("admin", |admin| {
+        admin.mut_subcommand("reindex", |reindex| {
+            reindex.args(project.map(admin::of_reindex))
+        })
     })
 }
 
@@ -274,8 +287,7 @@ fn as_typed(error: clap::Error, arguments: &[OsString]) -> clap::Error {
     ) {
         return error;
     }
-    let plain =
-        |flag: clap::Arg| flag.env(clap::builder::Resettable::<clap::builder::OsStr>::Reset);
+    let plain = |flag: clap::Arg| flag.env(Resettable::<clap::builder::OsStr>::Reset);
     command()
         .mut_args(plain)
         .mut_subcommands(|command| command.mut_args(plain))

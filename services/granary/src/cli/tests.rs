@@ -96,6 +96,26 @@ fn commands_that_call_no_server_refuse_the_flags_of_those_who_do() {
 }
 
 #[test]
+fn the_project_of_reindex_is_all_unless_it_is_named() {
+    let help = parse(["granary", "admin", "reindex", "--help"]).unwrap_err();
+    let help = help.to_string();
+    let said = help.lines().filter(|line| line.contains("--project"));
+    assert_eq!(said.count(), 1, "{help}");
+    assert!(help.contains("Only this project [default: all]"), "{help}");
+    assert!(!help.contains("GRANARY_PROJECT"), "{help}");
+    for arguments in [
+        ["granary", "admin", "reindex", "--project=lab"],
+        ["granary", "--project=lab", "admin", "reindex"],
+    ] {
+        let Command::Admin(admin::Admin::Reindex(reindex)) = parse(arguments).unwrap().command
+        else {
+            panic!("{arguments:?}")
+        };
+        assert_eq!(reindex.project.as_deref(), Some("lab"), "{arguments:?}");
+    }
+}
+
+#[test]
 fn secrets_are_not_printed() {
     for arguments in [
         ["granary", "--token=hunter2", "dataset", "list"],

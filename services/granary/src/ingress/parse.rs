@@ -103,6 +103,39 @@ pub(super) fn upstream(given: Option<String>) -> Result<Host> {
     })
 }
 
+/// Where static files are, if anywhere; its path ends without `/`.
+pub(super) fn pages(given: Option<String>) -> Result<Option<Url>> {
+    let Some(text) = given.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    let Some(mut url) = Url::parse(&text).ok().filter(plain) else {
+        let expected = "expected a URL such as https://BUCKET.s3.REGION.amazonaws.com or http://minio:9000/BUCKET";
+        return Err(Error::invalid(
+            "pages",
+            format!("{expected}, got {}", quote(&text)),
+        ));
+    };
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(Some(url))
+}
+
+/// Where a URL leads.
+pub(super) fn host_of(url: &Url) -> Host {
+    Host {
+        name: url.host().map(bare).unwrap_or_default(),
+        port: url.port_or_known_default().unwrap_or(443),
+    }
+}
+
 /// A host without the brackets of IPv6.
 pub(super) fn bare(host: url::Host<&str>) -> String {
     match host {

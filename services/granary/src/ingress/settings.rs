@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    parse::{Network, address, all, file_of, network, origin, span},
+    parse::{Network, address, all, file_of, network, origin, pages, span},
     upstreams::Upstreams,
 };
 
@@ -48,6 +48,10 @@ pub(crate) struct Table {
         value_delimiter = ','
     )]
     cors_origins: Vec<String>,
+    /// A bucket or another host of static files, such as https://BUCKET.s3.REGION.amazonaws.com or http://minio:9000/BUCKET: the pages of an application,
+    /// open to everybody below /app/ [default: none]
+    #[arg(long, env = "GRANARY_INGRESS_PAGES", value_name = "URL")]
+    pages: Option<String>,
     /// Addresses that may call, such as 10.0.0.0/8 [default: all]
     #[arg(
         long = "allow",
@@ -93,6 +97,8 @@ pub(crate) struct Settings {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
     pub(super) cors_origins: Vec<String>,
+    /// Where the pages of an application are; its path has no `/` at its end.
+    pub(super) pages: Option<Url>,
     pub(super) allow: Vec<Network>,
     pub(super) trusted_hops: u32,
     pub(super) rate_per_address: u32,
@@ -145,6 +151,7 @@ impl Table {
             certificate: file_of("certificate", given.certificate)?,
             key: file_of("key", given.key)?,
             cors_origins: all(given.cors_origins, origin)?,
+            pages: pages(given.pages)?,
             allow: all(given.allow, network)?,
             trusted_hops: given.trusted_hops.unwrap_or(0),
             rate_per_address: given.rate_per_address.unwrap_or(1000),
@@ -175,6 +182,7 @@ impl Table {
             certificate: self.certificate.or(file.certificate),
             key: self.key.or(file.key),
             cors_origins: either(self.cors_origins, file.cors_origins),
+            pages: self.pages.or(file.pages),
             allow: either(self.allow, file.allow),
             trusted_hops: self.trusted_hops.or(file.trusted_hops),
             rate_per_address: self.rate_per_address.or(file.rate_per_address),
@@ -247,6 +255,7 @@ pub(super) mod tests {
         upstream = "http://granary:7070"
         admin = "127.0.0.1:9902"
         cors_origins = ["https://app.example", "http://localhost:5173"]
+        pages = "https://lab-pages.s3.eu-central-1.amazonaws.com/v1/"
         allow = ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]
         trusted_hops = 1
         rate_per_address = 20
@@ -343,6 +352,15 @@ pub(super) mod tests {
             (
                 "cors_origins = ['https://app.example/']",
                 "cors_origins: expected an origin such as",
+            ),
+            ("pages = 'lab-pages'", "pages: expected a URL such as"),
+            (
+                "pages = 'https://u:p@lab/'",
+                "pages: expected a URL such as",
+            ),
+            (
+                "pages = 'https://lab/?a=b'",
+                "pages: expected a URL such as",
             ),
             ("allow = ['10.0.0.0/33']", "allow: expected a network"),
             ("allow = ['lab']", "allow: expected a network"),

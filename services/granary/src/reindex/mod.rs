@@ -2,6 +2,7 @@
 //! what belongs together is decided here.
 
 mod find;
+mod met;
 mod report;
 mod session;
 mod walk;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use granary_core::{Error, clock::SystemClock, name::ProjectName};
 use granary_metadata::restore::{Mode, Restorer, alone};
+use granary_runtime::objects::answer;
 use granary_storage::inventory::Inventory;
 
 use crate::{
@@ -30,10 +32,7 @@ pub(crate) struct Order {
 
 /// Does it, and says what it came to. Fails if anything could not be read.
 pub(crate) async fn run(offline: &Offline, order: Order, out: &Out) -> Outcome {
-    // While others run, it can be said what there is, and no more.
-    if !order.mode.dry {
-        alone(&offline.database).await?;
-    }
+    alone(&offline.database, order.mode).await?;
     let inventory = Inventory::open(&offline.objects)?;
     let restorer = Restorer::open(&offline.database, Arc::new(SystemClock), order.mode).await?;
     let report = Report::new(out, order.mode);
@@ -44,16 +43,34 @@ pub(crate) async fn run(offline: &Offline, order: Order, out: &Out) -> Outcome {
         offline.objects.layout.clone(),
     );
     let walked = walk.all(order.project.as_ref()).await;
+    let unknown = match &order.project {
+        Some(project) if walked.is_ok() && !walk.knows(project).await? => Some(project),
+        _ => None,
+    };
     let closed = restorer.close().await;
+    if let Some(project) = unknown {
+        return Err(nothing_of(project));
+    }
     let complete = report.end(walked.is_ok())?;
-    walked.map_err(|trouble| {
-        Failure::from(trouble.into_error())
-            .advised("what was found so far is kept: the same command goes on".into())
-    })?;
+    walked.map_err(|trouble| broken(trouble, order.mode))?;
     closed?;
     match complete {
         true => Ok(()),
         false => Err(Failure::reported()),
+    }
+}
+
+fn nothing_of(project: &ProjectName) -> Failure {
+    let advice = "nothing of it lies in the buckets, and the database does not know it";
+    Failure::from(Error::not_found(project)).advised(advice.into())
+}
+
+/// Why it ended before its end.
+fn broken(trouble: Trouble, mode: Mode) -> Failure {
+    let failure = Failure::from(answer::for_operator(trouble.into_error()));
+    match mode.dry {
+        true => failure,
+        false => failure.advised("what was found so far is kept: the same command goes on".into()),
     }
 }
 

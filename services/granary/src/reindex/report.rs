@@ -26,7 +26,7 @@ pub(super) struct Counts {
 pub(super) enum Finding {
     /// An object, or all that lies below a prefix, that belongs to nothing.
     Stray,
-    /// Bytes that a manifest lists and that are not there, or have another size.
+    /// Bytes that a manifest lists and that are not there, or have another size; a session, or files of one, that only the database knows.
     Missing,
     /// What could not be read or is not what it should be.
     Unreadable,
@@ -60,7 +60,7 @@ impl Finding {
 #[derive(Debug)]
 pub(super) struct Report {
     out: Out,
-    mode: Mode,
+    pub(super) mode: Mode,
     progress: Progress,
     pub(super) projects: Counts,
     pub(super) datasets: Counts,
@@ -86,6 +86,10 @@ pub(super) fn add(to: &AtomicU64, number: u64) {
 
 fn read(from: &AtomicU64) -> u64 {
     from.load(Ordering::Relaxed)
+}
+
+fn count(number: &AtomicU64, noun: &str) -> String {
+    human::count(read(number), noun)
 }
 
 impl Report {
@@ -179,27 +183,10 @@ impl Report {
     }
 
     fn lines(&self, whole: bool) -> String {
-        let count = |number: &AtomicU64, noun| human::count(read(number), noun);
-        let begin = match (self.mode.dry, whole) {
-            (true, _) => "would be made",
-            (false, true) => "made",
-            (false, false) => "made so far",
-        };
-        let bytes = i64::try_from(read(&self.bytes)).unwrap_or(i64::MAX);
-        let mut lines = vec![format!(
-            "{begin}: {}, {}, {} ({} still open), {}, {}",
-            count(&self.projects.made, "project"),
-            count(&self.datasets.made, "dataset"),
-            count(&self.sessions.made, "session"),
-            read(&self.open),
-            count(&self.assets, "asset"),
-            human::bytes(bytes),
-        )];
+        let mut lines = vec![self.made(whole)];
         if read(&self.sessions.newer) > 0 {
-            lines.push(format!(
-                "taken from newer manifests: {}",
-                count(&self.sessions.newer, "session")
-            ));
+            let newer = count(&self.sessions.newer, "session");
+            lines.push(format!("taken from newer manifests: {newer}"));
         }
         lines.push(format!(
             "known before: {}, {}, {}",
@@ -216,11 +203,35 @@ impl Report {
             lines.push(format!("found: {}", found.join(", ")));
         }
         if read(&self.behind) > 0 {
-            lines.push(format!(
-                "{} further in their manifests than in the database: --take-newer takes them from there",
-                human::count(read(&self.behind), "session")
-            ));
+            lines.push(self.left_behind());
         }
         lines.join("\n")
+    }
+
+    fn made(&self, whole: bool) -> String {
+        let begin = match (self.mode.dry, whole) {
+            (true, _) => "would be made",
+            (false, true) => "made",
+            (false, false) => "made so far",
+        };
+        let bytes = i64::try_from(read(&self.bytes)).unwrap_or(i64::MAX);
+        format!(
+            "{begin}: {}, {}, {} ({} still open), {}, {}",
+            count(&self.projects.made, "project"),
+            count(&self.datasets.made, "dataset"),
+            count(&self.sessions.made, "session"),
+            read(&self.open),
+            count(&self.assets, "asset"),
+            human::bytes(bytes),
+        )
+    }
+
+    fn left_behind(&self) -> String {
+        let sessions = count(&self.behind, "session");
+        let how = match self.mode.take_newer {
+            true => "they stay as they are, since bytes that it knows would change or be lost",
+            false => "--take-newer takes them from there",
+        };
+        format!("{sessions} further in their manifests than in the database: {how}")
     }
 }

@@ -131,7 +131,10 @@ impl Walk<'_> {
                     one(&self.report.behind);
                 }
                 if !differences.is_empty() {
-                    let what = differences.join("; ");
+                    let mut what = differences.join("; ");
+                    if *behind && !self.report.mode.take_newer {
+                        what.push_str(": --take-newer takes it from there");
+                    }
                     self.report.find(Finding::Differs, &name.to_string(), &what);
                 }
             }
@@ -146,12 +149,13 @@ impl Walk<'_> {
         name: &SessionName,
     ) -> Result<(), Trouble> {
         let standing = self.restorer.standing(name).await;
-        let standing = standing.map_err(Trouble::of_index)?;
-        let (mut assets, mut bytes) = (0, 0);
+        let (standing, arrived) = standing.map_err(Trouble::of_index)?;
+        let (mut there, mut assets, mut bytes) = (0, 0, 0);
         let mut chunks = std::pin::pin!(self.files(bucket, name).try_chunks(FILES));
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| Trouble::Broken(error.1))?;
-            let new = self.new_files(name, chunk).await?;
+            let (new, known) = self.new_files(name, chunk).await?;
+            there += known;
             if standing == Standing::Closed {
                 new.iter()
                     .for_each(|object| self.stray(bucket, &object.key));
@@ -165,6 +169,18 @@ impl Walk<'_> {
         }
         add(&self.report.assets, assets);
         add(&self.report.bytes, bytes);
+        self.count_open(name, standing, assets);
+        if there < arrived {
+            let what = format!(
+                "{} of {arrived} files that have arrived do not lie in the bucket",
+                arrived - there
+            );
+            self.report.find(Finding::Missing, &name.to_string(), &what);
+        }
+        Ok(())
+    }
+
+    fn count_open(&self, name: &SessionName, standing: Standing, assets: u64) {
         match standing {
             Standing::Unknown if assets > 0 => {
                 one(&self.report.sessions.made);
@@ -178,28 +194,28 @@ impl Walk<'_> {
                 self.report.find(Finding::Differs, &name.to_string(), what);
             }
         }
-        Ok(())
     }
 
-    /// Those of some objects that the database does not know.
+    /// Those of some objects that the database does not know, and how many of the others have arrived.
     async fn new_files(
         &self,
         name: &SessionName,
         objects: Vec<Object>,
-    ) -> Result<Vec<Object>, Trouble> {
+    ) -> Result<(Vec<Object>, u64), Trouble> {
         let path = |object: &Object| match kind(name, object) {
             Kind::File(path) => path.to_owned(),
             Kind::Manifest | Kind::Stray => String::new(),
         };
         let paths: Vec<String> = objects.iter().map(path).collect();
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let unknown = self.restorer.unknown(name, &paths).await;
-        let unknown = unknown.map_err(Trouble::of_index)?;
+        let seen = self.restorer.seen(name, &paths).await;
+        let seen = seen.map_err(Trouble::of_index)?;
         let both = objects.into_iter().zip(&paths);
-        Ok(both
-            .filter(|(_, path)| unknown.contains(&name.asset(path)))
+        let new = both
+            .filter(|(_, path)| seen.unknown.contains(&name.asset(path)))
             .map(|(object, _)| object)
-            .collect())
+            .collect();
+        Ok((new, seen.arrived))
     }
 
     async fn described(

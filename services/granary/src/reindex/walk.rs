@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
 use granary_core::{
+    Error,
     layout::{DatasetKind, Layout, dataset_manifest_key, project_manifest_key},
     name::{DatasetName, ProjectName, SessionName},
 };
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::{
     Trouble, find,
+    met::Met,
     report::{Counts, Finding, Report, one},
 };
 
@@ -24,7 +26,8 @@ pub(super) struct Walk<'a> {
     pub(super) inventory: &'a Inventory,
     pub(super) restorer: &'a Restorer,
     pub(super) report: &'a Report,
-    layout: Layout,
+    pub(super) layout: Layout,
+    pub(super) met: Met,
     /// The projects and datasets that were met, which may be in several buckets; whether they can be used, and the kinds of the datasets.
     projects: Mutex<HashMap<ProjectName, bool>>,
     datasets: Mutex<HashMap<DatasetName, Option<DatasetKind>>>,
@@ -42,12 +45,13 @@ impl<'a> Walk<'a> {
             restorer,
             report,
             layout,
+            met: Met::default(),
             projects: Mutex::default(),
             datasets: Mutex::default(),
         }
     }
 
-    /// Goes through all buckets, or what one project has in them.
+    /// Goes through all buckets, or what one project has in them, and then through what the database knows.
     pub(super) async fn all(&self, only: Option<&ProjectName>) -> Result<(), Trouble> {
         for bucket in self.layout.buckets() {
             match only {
@@ -55,7 +59,13 @@ impl<'a> Walk<'a> {
                 None => self.bucket(&bucket).await?,
             }
         }
-        Ok(())
+        self.lost(only).await
+    }
+
+    /// Whether something of a project was met in the buckets, or the database knows it.
+    pub(super) async fn knows(&self, project: &ProjectName) -> Result<bool, Error> {
+        let is_met = self.projects.lock().contains_key(project);
+        Ok(is_met || self.restorer.knows(project).await?)
     }
 
     async fn bucket(&self, bucket: &str) -> Result<(), Trouble> {
@@ -223,6 +233,7 @@ impl<'a> Walk<'a> {
         kind: DatasetKind,
         session: &SessionName,
     ) -> Result<(), Trouble> {
+        self.met.add(session);
         let done = self.session(bucket, kind, session).await;
         self.settled(&session.to_string(), done)?;
         self.report.step();

@@ -57,8 +57,8 @@ pub(crate) struct Offline {
 }
 
 impl Offline {
-    /// Opens them; the embedded store is started. Makes no data directory where there is none.
-    pub(crate) async fn open(settings: Settings) -> Result<Self> {
+    /// Opens them; the embedded store is started. Makes no data directory where there is none, and in a dry run nothing in one.
+    pub(crate) async fn open(settings: Settings, dry: bool) -> Result<Self> {
         granary_runtime::install_tls();
         let needed = settings.database_url.is_none() || settings.object_store.is_none();
         let folder = &settings.data_dir;
@@ -66,6 +66,9 @@ impl Offline {
             let what =
                 "there is no such data directory: name one with --data-dir, or database and store";
             return Err(Error::precondition(folder.display(), what));
+        }
+        if needed && dry {
+            check_whole(&settings)?;
         }
         let data = needed.then(|| DataDir::open(folder)).transpose()?;
         let database = match &settings.database_url {
@@ -85,5 +88,21 @@ impl Offline {
     /// Ends the embedded store.
     pub(crate) async fn close(self) {
         self.store.drain(Duration::from_secs(5)).await;
+    }
+}
+
+/// Fails if anything would be made in a data directory just by opening it.
+fn check_whole(settings: &Settings) -> Result<()> {
+    let folder = &settings.data_dir;
+    let mut names = vec!["lock", "format"];
+    if settings.object_store.is_none() {
+        names.extend(["objects", "s3-credentials"]);
+    }
+    match names.iter().find(|name| !folder.join(name).exists()) {
+        None => Ok(()),
+        Some(name) => Err(Error::precondition(
+            folder.display(),
+            format!("there is no {name} in it, and a dry run makes nothing: is it the right one?"),
+        )),
     }
 }

@@ -49,6 +49,8 @@ const METADATA: &str =
 pub(crate) struct World {
     world: common::World,
     servers: Option<Servers>,
+    /// Where the embedded store answers.
+    s3_port: u16,
 }
 
 impl Deref for World {
@@ -74,6 +76,7 @@ pub(crate) async fn worlds() -> Vec<World> {
             all.push(World {
                 world: common::World::start_in(env).await,
                 servers: Some(servers),
+                s3_port: 0,
             });
         }
         None => eprintln!(
@@ -106,10 +109,36 @@ pub(crate) fn report(text: &str) -> Reindexed {
 impl World {
     /// One that needs nothing else.
     pub(crate) async fn embedded() -> Self {
+        let mut s3_port = 0;
+        let world = common::World::start_with(|[_, port]| {
+            s3_port = port;
+            vec![]
+        });
         Self {
-            world: common::World::start().await,
+            world: world.await,
             servers: None,
+            s3_port,
         }
+    }
+
+    /// What tells the program where the store is and which keys it has, as of one that is no part of the data directory; the URL first.
+    pub(crate) fn store_outside(&self) -> Vec<(String, String)> {
+        if let Some(servers) = &self.servers {
+            return servers.env().split_off(1);
+        }
+        let keys = std::fs::read_to_string(self.path("data/s3-credentials")).unwrap();
+        let value = |name: &str| {
+            let mut lines = keys.lines().filter_map(|line| line.split_once(" = "));
+            lines.find(|(key, _)| *key == name).unwrap().1.to_owned()
+        };
+        let url = format!("s3://granary?endpoint=http://127.0.0.1:{}", self.s3_port);
+        [
+            ("GRANARY_OBJECT_STORE", url),
+            ("AWS_ACCESS_KEY_ID", value("aws_access_key_id")),
+            ("AWS_SECRET_ACCESS_KEY", value("aws_secret_access_key")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
 
     pub(crate) async fn start(&mut self) {
@@ -136,6 +165,15 @@ impl World {
         let mut command = self.reindexing(flags);
         command.args(["-o", "json"]);
         report(&finish(command).await.ok())
+    }
+
+    /// The same where something could not be read or is missing.
+    pub(crate) async fn reindex_incomplete(&self, flags: &[&str]) -> Reindexed {
+        let mut command = self.reindexing(flags);
+        command.args(["-o", "json"]);
+        let done = finish(command).await;
+        assert_eq!(done.code, 1, "{done:#?}");
+        report(&done.stdout)
     }
 
     /// Recordings, good and bad, what pipelines and a job made of them, a dataset of another kind, and a session that is not complete.
@@ -331,6 +369,29 @@ impl World {
     pub(crate) async fn restore_dump(&mut self) {
         self.stop().await;
         self.take_database(Some("dump")).await;
+    }
+
+    /// Takes an object, or all below a prefix, from the bucket of recordings.
+    pub(crate) async fn remove(&self, key: &str) {
+        if let Some(servers) = &self.servers {
+            return servers.remove(key).await;
+        }
+        let path = self.path("data/objects/granary-raw").join(key);
+        match path.is_dir() {
+            true => std::fs::remove_dir_all(path).unwrap(),
+            false => std::fs::remove_file(path).unwrap(),
+        }
+    }
+
+    /// All files of the data directory, and what is in the database on a server.
+    pub(crate) async fn everything_made(&self) -> Vec<String> {
+        let mut files = BTreeMap::new();
+        read_all(&self.path("data"), "", &mut files);
+        let mut found: Vec<String> = files.into_keys().collect();
+        if let Some(servers) = &self.servers {
+            found.extend(servers.schemas().await);
+        }
+        found
     }
 
     /// Puts objects into the bucket of recordings that nobody knows.

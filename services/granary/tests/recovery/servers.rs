@@ -4,7 +4,7 @@ use std::path::Path;
 
 use granary_core::layout::Layout;
 use granary_runtime::{objects::ObjectsConfig, secret::Secret};
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 use url::Url;
 
 pub(crate) struct Servers {
@@ -64,6 +64,19 @@ impl Servers {
         self.dump = Some(dump);
     }
 
+    /// What the database has beside what every one has.
+    pub(crate) async fn schemas(&self) -> Vec<String> {
+        let mut url = self.postgres.clone();
+        url.set_path(&self.database);
+        let db = Database::connect(url.as_str()).await.unwrap();
+        let names = "SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg_%'";
+        let names = Statement::from_string(DbBackend::Postgres, names);
+        let rows = db.query_all_raw(names).await.unwrap();
+        db.close().await.unwrap();
+        let name = |row: &sea_orm::QueryResult| row.try_get_by_index(0).unwrap();
+        rows.iter().map(name).collect()
+    }
+
     fn store(&self) -> String {
         let mut endpoint = self.s3.clone();
         endpoint.set_username("").unwrap();
@@ -93,19 +106,28 @@ impl Servers {
 
     /// Writes what is in a folder into the bucket of recordings.
     pub(crate) async fn put(&self, files: &Path) {
-        let program = std::env::var("GRANARY_TEST_MC").unwrap();
-        let folder = tempfile::tempdir().unwrap();
         let files = format!("{}/", files.display());
         let target = format!("test/{}-raw/", self.prefix);
-        let host = self.s3.as_str().trim_end_matches('/');
-        let put = tokio::process::Command::new(program)
-            .args(["--config-dir", folder.path().to_str().unwrap()])
-            .args(["cp", "--recursive", &files, &target])
-            .env("MC_HOST_test", host)
-            .output();
-        let done = put.await.unwrap();
-        assert!(done.status.success(), "{done:?}");
+        mc(&self.s3, &["cp", "--recursive", &files, &target]).await;
     }
+
+    /// Removes an object, or all below a prefix, from the bucket of recordings.
+    pub(crate) async fn remove(&self, key: &str) {
+        let target = format!("test/{}-raw/{key}", self.prefix);
+        mc(&self.s3, &["rm", "--recursive", "--force", &target]).await;
+    }
+}
+
+async fn mc(s3: &Url, arguments: &[&str]) {
+    let program = std::env::var("GRANARY_TEST_MC").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let done = tokio::process::Command::new(program)
+        .args(["--config-dir", folder.path().to_str().unwrap()])
+        .args(arguments)
+        .env("MC_HOST_test", s3.as_str().trim_end_matches('/'))
+        .output();
+    let done = done.await.unwrap();
+    assert!(done.status.success(), "{done:?}");
 }
 
 fn name() -> String {

@@ -1,20 +1,20 @@
 //! Sessions without a manifest: those that were not completed. What arrived of them is in the store, and the rest comes when whoever sends them
 //! goes on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use granary_core::{
-    Error, Result,
-    clock::from_micros,
-    day::Day,
-    id,
+    Error, Result, id,
     layout::DatasetKind,
     name::{AssetName, SessionName},
     path,
 };
 use granary_proto::convert::Report;
 
-use super::Restorer;
+use super::{
+    Restorer, Write,
+    held::{Held, size},
+};
 use crate::{
     check,
     state::{asset, session::State},
@@ -23,7 +23,6 @@ use crate::{
         attributes::Attributes,
         json,
         session::{self as store, Counts, Session},
-        usage::{self, Used},
     },
 };
 
@@ -36,6 +35,15 @@ pub enum Standing {
     Open,
     /// It was completed.
     Closed,
+}
+
+/// How the database knows files of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Those that it does not know.
+    pub unknown: HashSet<AssetName>,
+    /// How many of the others have arrived.
+    pub arrived: u64,
 }
 
 /// A file that arrived.
@@ -54,29 +62,33 @@ pub struct File {
 }
 
 impl Restorer {
-    /// How the database knows a session.
-    pub async fn standing(&self, name: &SessionName) -> Result<Standing> {
+    /// How the database knows a session, and how many files of it have arrived.
+    pub async fn standing(&self, name: &SessionName) -> Result<(Standing, u64)> {
         let found = store::get(self.db.reader(), std::slice::from_ref(name)).await?;
-        Ok(match found.first() {
-            None => Standing::Unknown,
-            Some(session) if session.state == State::Open => Standing::Open,
-            Some(_) => Standing::Closed,
-        })
+        let Some(session) = found.first() else {
+            return Ok((Standing::Unknown, 0));
+        };
+        let standing = match session.state {
+            State::Open => Standing::Open,
+            State::Completed | State::Processed | State::Failed => Standing::Closed,
+        };
+        let arrived = session.asset_count - session.pending_count;
+        Ok((standing, u64::try_from(arrived).unwrap_or_default()))
     }
 
-    /// Those of some paths at which the database knows no asset of a session.
-    pub async fn unknown(
-        &self,
-        session: &SessionName,
-        paths: &[&str],
-    ) -> Result<HashSet<AssetName>> {
+    /// How the database knows the files at some paths of a session.
+    pub async fn seen(&self, session: &SessionName, paths: &[&str]) -> Result<Seen> {
         let names: Vec<AssetName> = paths.iter().map(|path| session.asset(path)).collect();
         let known = assets::get(self.db.reader(), &names).await?;
-        let known: HashSet<AssetName> = known.into_iter().map(|asset| asset.name).collect();
-        Ok(names
-            .into_iter()
-            .filter(|name| !known.contains(name))
-            .collect())
+        let mut seen = Seen {
+            unknown: names.into_iter().collect(),
+            arrived: 0,
+        };
+        for asset in known {
+            seen.unknown.remove(&asset.name);
+            seen.arrived += u64::from(asset.state != asset::State::Pending);
+        }
+        Ok(seen)
     }
 
     /// Adds files to an open session, which is opened if it is not there; how many were added, and their bytes.
@@ -86,51 +98,53 @@ impl Restorer {
         kind: DatasetKind,
         files: Vec<File>,
     ) -> Result<(u64, u64)> {
-        let new: Vec<Asset> = files
-            .into_iter()
-            .map(|file| uploaded(name, kind, file))
-            .collect::<Result<_>>()?;
-        let Some(first) = new.iter().map(|asset| asset.created).min() else {
+        let files = files.into_iter().map(|file| uploaded(name, kind, file));
+        let files: Vec<Asset> = files.collect::<Result<_>>()?;
+        let Some(first) = files.iter().map(|asset| asset.created).min() else {
             return Ok((0, 0));
         };
         let write = self.write().await?;
-        let found = store::lock(&write.tx, std::slice::from_ref(name)).await?;
-        match found.first() {
-            None => store::add(&write.tx, &[&opened(name, kind, first)?]).await?,
-            Some(session) if session.state == State::Open => {}
-            // Closed meanwhile: it takes nothing.
-            Some(_) => return Ok((0, 0)),
+        if !write.takes_files(name, kind, first).await? {
+            return Ok((0, 0));
         }
-        let names: Vec<AssetName> = new.iter().map(|asset| asset.name.clone()).collect();
-        let known = assets::get(&write.tx, &names).await?;
-        let known: HashSet<AssetName> = known.into_iter().map(|asset| asset.name).collect();
-        let new: Vec<&Asset> = new
+        let counts = write.add(name, &files).await?;
+        write.commit().await?;
+        Ok(size(&counts))
+    }
+}
+
+impl Write<'_> {
+    /// Whether a session takes files, which is opened if it is not there. It may have been closed meanwhile.
+    async fn takes_files(&self, name: &SessionName, kind: DatasetKind, first: i64) -> Result<bool> {
+        let found = store::lock(&self.tx, std::slice::from_ref(name)).await?;
+        match found.first() {
+            None => {
+                store::add(&self.tx, &[&opened(name, kind, first)?]).await?;
+                Ok(true)
+            }
+            Some(session) => Ok(session.state == State::Open),
+        }
+    }
+
+    /// Adds those files to an open session that are not there; what was added.
+    async fn add(&self, name: &SessionName, files: &[Asset]) -> Result<Counts> {
+        let names: Vec<AssetName> = files.iter().map(|asset| asset.name.clone()).collect();
+        let known = assets::get(&self.tx, &names).await?;
+        let known: HashSet<&AssetName> = known.iter().map(|asset| &asset.name).collect();
+        let new: Vec<&Asset> = files
             .iter()
             .filter(|asset| !known.contains(&asset.name))
             .collect();
-        assets::add(&write.tx, &new).await?;
-        let mut counts = Counts::default();
-        let mut days: BTreeMap<Day, Used> = BTreeMap::new();
+        assets::add(&self.tx, &new).await?;
+        let (mut counts, mut held) = (Counts::default(), Held::default());
         for asset in &new {
             counts.assets += 1;
             counts.bytes += asset.size_bytes;
-            let day = Day::of(from_micros(asset.created));
-            days.entry(day).or_default().add(Used {
-                bytes: asset.size_bytes,
-                objects: 1,
-                ..Used::default()
-            });
+            held.add(asset.created, asset.size_bytes, 1);
         }
-        store::count(&write.tx, [(name, &counts)]).await?;
-        let project = name.project.as_str();
-        usage::lock(&write.tx, &[project].into()).await?;
-        for (day, used) in days {
-            let added = BTreeMap::from([(project.to_owned(), used)]);
-            usage::hold(&write.tx, day, &added).await?;
-        }
-        write.commit().await?;
-        let number = |number: i64| u64::try_from(number).unwrap_or_default();
-        Ok((number(counts.assets), number(counts.bytes)))
+        store::count(&self.tx, [(name, &counts)]).await?;
+        held.settle(&self.tx, &name.project).await?;
+        Ok(counts)
     }
 }
 

@@ -5,13 +5,15 @@
 //! is never written from a part of it; whatever ends the work, it goes on when it is begun again.
 
 mod alone;
+mod arrived;
 mod compare;
 mod files;
+mod held;
 mod parse;
 mod session;
 
 use granary_core::{
-    Result,
+    Error, Result,
     clock::{SharedClock, to_micros},
     layout::DatasetKind,
     name::{DatasetName, ProjectName},
@@ -22,10 +24,11 @@ use granary_runtime::db::{
     sql::{Sql, values},
 };
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend};
+use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use alone::alone;
-pub use files::{File, Standing};
+pub use files::{File, Seen, Standing};
 pub use session::{Outcome, Restoring};
 
 use crate::{
@@ -36,6 +39,8 @@ use crate::{
     },
 };
 
+/// Whose database it is.
+const SERVICE: &str = "metadata";
 /// How many transactions go on at once: SQLite has one writer.
 const WRITERS: usize = 4;
 /// How long a transaction may wait for the store.
@@ -65,6 +70,8 @@ pub struct Restorer {
     clock: SharedClock,
     mode: Mode,
     writers: Semaphore,
+    /// Where a database is that goes when this does.
+    _folder: Option<TempDir>,
 }
 
 impl std::fmt::Debug for Restorer {
@@ -104,9 +111,13 @@ impl Write<'_> {
 }
 
 impl Restorer {
-    /// Opens the database of the metadata service, and brings its schema up to date, in a dry run too.
+    /// Opens the database of the metadata service, and brings its schema up to date. In a dry run, nothing is made or brought anywhere: where there
+    /// is no database, it is answered as from an empty one, and one with an older schema is [`Error::Precondition`].
     pub async fn open(database: &DatabaseUrl, clock: SharedClock, mode: Mode) -> Result<Self> {
-        let db = Db::open::<Migrator>(database, "metadata").await?;
+        let (db, folder) = match mode.dry {
+            true => as_it_is(database).await?,
+            false => (Db::open::<Migrator>(database, SERVICE).await?, None),
+        };
         let writers = match db.backend() {
             DbBackend::Postgres => WRITERS,
             _ => 1,
@@ -116,6 +127,7 @@ impl Restorer {
             clock,
             mode,
             writers: Semaphore::new(writers),
+            _folder: folder,
         })
     }
 
@@ -193,13 +205,14 @@ impl Restorer {
             },
         };
         if let Some(known) = known {
-            let mut differs = Vec::new();
-            if manifest && known.kind != dataset.kind {
-                differs.push("kind".to_owned());
-            }
-            if manifest && known.display_name != dataset.display_name {
-                differs.push("display_name".to_owned());
-            }
+            let fields = [
+                ("kind", known.kind != dataset.kind),
+                ("display_name", known.display_name != dataset.display_name),
+            ];
+            let differs = fields
+                .into_iter()
+                .filter(|(_, differs)| manifest && *differs);
+            let differs = differs.map(|(field, _)| field.to_owned()).collect();
             return Ok((known.kind, Found::Known(differs)));
         }
         let write = self.write().await?;
@@ -214,4 +227,20 @@ impl Restorer {
         write.commit().await?;
         Ok((dataset.kind, Found::Made))
     }
+}
+
+/// The database as it is, or else an empty one in a folder of its own.
+async fn as_it_is(database: &DatabaseUrl) -> Result<(Db, Option<TempDir>)> {
+    if let Some(db) = Db::existing::<Migrator>(database, SERVICE).await? {
+        return Ok((db, None));
+    }
+    let folder = tempfile::tempdir().map_err(|error| {
+        Error::precondition(
+            std::env::temp_dir().display(),
+            format!("no folder can be made in it for a dry run: {error}"),
+        )
+    })?;
+    let empty = DatabaseUrl::Sqlite(folder.path().to_owned());
+    let db = Db::open::<Migrator>(&empty, SERVICE).await?;
+    Ok((db, Some(folder)))
 }

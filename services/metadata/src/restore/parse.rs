@@ -73,22 +73,8 @@ const MAX_SIZE: i64 = 5 << 40;
 /// A closed session, without the numbers of its assets but for how many there should be.
 pub(super) fn session(kind: DatasetKind, wire: WireSession) -> Result<Session> {
     let name = SessionName::parse(&wire.name).map_err(|error| error.within("name"))?;
-    let state = match wire.state() {
-        WireSessionState::Completed => session::State::Completed,
-        WireSessionState::Processed => session::State::Processed,
-        WireSessionState::Failed => session::State::Failed,
-        WireSessionState::Open | WireSessionState::Unspecified => {
-            let expected = "expected the state of a session that was completed";
-            return Err(Error::invalid("state", expected));
-        }
-    };
-    if !wire.metadata_path.is_empty() {
-        let wrong = |_| Error::invalid("metadata_path", "expected the path of a file");
-        path::check(&wire.metadata_path).map_err(wrong)?;
-    }
-    let origin = |text: &str| lineage::origin(text, &name.project);
-    check::names("derived_from", &wire.derived_from, 1000, origin)?;
-    lineage::producer(&wire.producer, &name.project).map_err(|error| error.within("producer"))?;
+    let state = closed(&wire)?;
+    check_session(&name, &wire)?;
     let attributes = attributes::parse("attributes", wire.attributes)?;
     let errors = report(wire.errors);
     json::encode("errors", &errors)?;
@@ -120,38 +106,37 @@ pub(super) fn session(kind: DatasetKind, wire: WireSession) -> Result<Session> {
     })
 }
 
+fn closed(wire: &WireSession) -> Result<session::State> {
+    match wire.state() {
+        WireSessionState::Completed => Ok(session::State::Completed),
+        WireSessionState::Processed => Ok(session::State::Processed),
+        WireSessionState::Failed => Ok(session::State::Failed),
+        WireSessionState::Open | WireSessionState::Unspecified => {
+            let expected = "expected the state of a session that was completed";
+            Err(Error::invalid("state", expected))
+        }
+    }
+}
+
+fn check_session(name: &SessionName, wire: &WireSession) -> Result<()> {
+    if !wire.metadata_path.is_empty() {
+        let wrong = |_| Error::invalid("metadata_path", "expected the path of a file");
+        path::check(&wire.metadata_path).map_err(wrong)?;
+    }
+    let origin = |text: &str| lineage::origin(text, &name.project);
+    check::names("derived_from", &wire.derived_from, 1000, origin)?;
+    lineage::producer(&wire.producer, &name.project).map_err(|error| error.within("producer"))
+}
+
 /// An asset of a closed session: its bytes are there.
 pub(super) fn asset(session: &Session, wire: WireAsset) -> Result<Asset> {
     path::check(&wire.path)?;
-    let name = session.name.asset(&wire.path);
-    let project = &session.name.project;
-    let state = match wire.state() {
-        WireAssetState::Uploaded => asset::State::Uploaded,
-        WireAssetState::Validating => asset::State::Validating,
-        WireAssetState::Ready => asset::State::Ready,
-        WireAssetState::Rejected => asset::State::Rejected,
-        WireAssetState::Pending | WireAssetState::Unspecified => {
-            let expected = "expected the state of an asset whose bytes are there";
-            return Err(Error::invalid("state", expected));
-        }
-    };
-    if !(0..=MAX_SIZE).contains(&wire.size_bytes) {
-        return Err(Error::invalid("size_bytes", "expected 0 to 5 TiB"));
-    }
-    if !id::is_sha256(&wire.sha256) {
-        return Err(Error::invalid("sha256", "expected 64 of 0-9 and a-f"));
-    }
-    if wire.media_type.is_empty() {
-        return Err(Error::invalid("media_type", "is required"));
-    }
-    check::text("media_type", &wire.media_type, 255)?;
-    let source = |text: &str| lineage::source(text, project);
-    check::names("derived_from", &wire.derived_from, 100, source)?;
-    lineage::producer(&wire.producer, project).map_err(|error| error.within("producer"))?;
+    let state = arrived(&wire)?;
+    check_asset(&session.name.project, &wire)?;
     let errors = report(wire.errors);
     json::encode("errors", &errors)?;
     Ok(Asset {
-        name,
+        name: session.name.asset(&wire.path),
         kind: session.kind,
         session: session.name.session.clone(),
         path: wire.path,
@@ -166,4 +151,33 @@ pub(super) fn asset(session: &Session, wire: WireAsset) -> Result<Asset> {
         created: micros("create_time", wire.create_time)?,
         updated: micros("update_time", wire.update_time)?,
     })
+}
+
+fn arrived(wire: &WireAsset) -> Result<asset::State> {
+    match wire.state() {
+        WireAssetState::Uploaded => Ok(asset::State::Uploaded),
+        WireAssetState::Validating => Ok(asset::State::Validating),
+        WireAssetState::Ready => Ok(asset::State::Ready),
+        WireAssetState::Rejected => Ok(asset::State::Rejected),
+        WireAssetState::Pending | WireAssetState::Unspecified => {
+            let expected = "expected the state of an asset whose bytes are there";
+            Err(Error::invalid("state", expected))
+        }
+    }
+}
+
+fn check_asset(project: &str, wire: &WireAsset) -> Result<()> {
+    if !(0..=MAX_SIZE).contains(&wire.size_bytes) {
+        return Err(Error::invalid("size_bytes", "expected 0 to 5 TiB"));
+    }
+    if !id::is_sha256(&wire.sha256) {
+        return Err(Error::invalid("sha256", "expected 64 of 0-9 and a-f"));
+    }
+    if wire.media_type.is_empty() {
+        return Err(Error::invalid("media_type", "is required"));
+    }
+    check::text("media_type", &wire.media_type, 255)?;
+    let source = |text: &str| lineage::source(text, project);
+    check::names("derived_from", &wire.derived_from, 100, source)?;
+    lineage::producer(&wire.producer, project).map_err(|error| error.within("producer"))
 }

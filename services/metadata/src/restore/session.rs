@@ -1,19 +1,20 @@
 //! One closed session, from its manifest, in one transaction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use granary_core::{
-    Error, Result, clock::from_micros, day::Day, layout::DatasetKind, name::AssetName,
-};
+use granary_core::{Error, Result, layout::DatasetKind, name::AssetName};
 use granary_proto::metadata::v1::{Asset as WireAsset, Session as WireSession};
 
-use super::{Restorer, Write, compare, parse};
+use super::{
+    Restorer, Write, compare,
+    held::{Held, size},
+    parse,
+};
 use crate::{
     state::{asset, session::State},
     store::{
         asset::{self as assets, Asset},
         session::{self as store, Counts, Session},
-        usage::{self, Used},
     },
 };
 
@@ -51,7 +52,7 @@ pub struct Restoring<'a> {
     way: Way,
     write: Option<Write<'a>>,
     counts: Counts,
-    days: BTreeMap<Day, Used>,
+    held: Held,
     differences: Vec<String>,
 }
 
@@ -85,7 +86,7 @@ impl Restorer {
             way,
             write: None,
             counts: Counts::default(),
-            days: BTreeMap::new(),
+            held: Held::default(),
             differences: Vec::new(),
         })
     }
@@ -120,8 +121,7 @@ impl<'a> Restoring<'a> {
 
     /// How many assets it has so far, and of how many bytes.
     pub fn size(&self) -> (u64, u64) {
-        let number = |number: i64| u64::try_from(number).unwrap_or_default();
-        (number(self.counts.assets), number(self.counts.bytes))
+        size(&self.counts)
     }
 
     async fn open(&mut self) -> Result<Write<'a>> {
@@ -140,12 +140,7 @@ impl<'a> Restoring<'a> {
                 rejected: i64::from(asset.state == asset::State::Rejected),
                 bytes: asset.size_bytes,
             });
-            let day = self.days.entry(Day::of(from_micros(asset.created)));
-            day.or_default().add(Used {
-                bytes: asset.size_bytes,
-                objects: 1,
-                ..Used::default()
-            });
+            self.held.add(asset.created, asset.size_bytes, 1);
         }
     }
 
@@ -214,8 +209,8 @@ impl<'a> Restoring<'a> {
     async fn finish_new(mut self) -> Result<Outcome> {
         let write = self.open().await?;
         store::add(&write.tx, &[&self.session]).await?;
-        let days = std::mem::take(&mut self.days);
-        self.settle(write, days).await?;
+        let held = std::mem::take(&mut self.held);
+        self.settle(write, held).await?;
         Ok(Outcome::Made)
     }
 
@@ -238,13 +233,13 @@ impl<'a> Restoring<'a> {
         }
         store::remove(&write.tx, &self.session.name).await?;
         store::add(&write.tx, &[&self.session]).await?;
-        let more = Used {
-            bytes: self.counts.bytes - known.size_bytes,
-            objects: self.counts.assets - known.asset_count,
-            ..Used::default()
-        };
-        let day = Day::of(from_micros(self.session.completed.unwrap_or(known.created)));
-        self.settle(write, BTreeMap::from([(day, more)])).await?;
+        let mut more = Held::default();
+        more.add(
+            self.session.completed.unwrap_or(known.created),
+            self.counts.bytes - known.size_bytes,
+            self.counts.assets - known.asset_count,
+        );
+        self.settle(write, more).await?;
         Ok(Outcome::Newer)
     }
 
@@ -270,14 +265,10 @@ impl<'a> Restoring<'a> {
     }
 
     /// Adds to what its project holds, has pipelines hear of what they have not worked on, and commits.
-    async fn settle(&self, write: Write<'_>, days: BTreeMap<Day, Used>) -> Result<()> {
+    async fn settle(&self, write: Write<'_>, held: Held) -> Result<()> {
         let name = &self.session.name;
         let project = name.project.as_str();
-        usage::lock(&write.tx, &[project].into()).await?;
-        for (day, used) in days {
-            let added = BTreeMap::from([(project.to_owned(), used)]);
-            usage::hold(&write.tx, day, &added).await?;
-        }
+        held.settle(&write.tx, project).await?;
         if self.session.state == State::Completed {
             let now = self.restorer.now();
             write

@@ -12,7 +12,8 @@ use granary_proto::{
     convert::{timestamp, wire_attributes},
     metadata::v1::{Asset, AssetState, Session, SessionState},
 };
-use granary_runtime::db::DatabaseUrl;
+use granary_runtime::db::{self, DatabaseUrl};
+use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 
 use crate::database::{fresh_postgres, postgres};
@@ -50,6 +51,24 @@ impl Bench {
             .unwrap();
         restorer
     }
+
+    /// Takes the last migration back, as far as anybody can tell.
+    async fn make_older(&self) {
+        let url = match &self.database {
+            DatabaseUrl::Sqlite(folder) => format!("sqlite:{}/metadata.db", folder.display()),
+            DatabaseUrl::Postgres(url) => url.reveal().to_owned(),
+        };
+        let db = db::connect(&url).await.unwrap();
+        if let DatabaseUrl::Postgres(_) = &self.database {
+            db.execute_unprepared("SET search_path TO metadata")
+                .await
+                .unwrap();
+        }
+        let last = "DELETE FROM seaql_migrations WHERE version = (SELECT max(version) FROM seaql_migrations)";
+        let deleted = db.execute_unprepared(last).await.unwrap();
+        assert_eq!(deleted.rows_affected(), 1);
+        db.close().await.unwrap();
+    }
 }
 
 fn name(id: &str) -> SessionName {
@@ -83,6 +102,16 @@ fn asset(id: &str, path: &str) -> Asset {
         create_time: time,
         update_time: time,
         ..Asset::default()
+    }
+}
+
+fn file(path: &str) -> File {
+    File {
+        path: path.into(),
+        size: 1,
+        sha256: "ab".repeat(32),
+        media_type: "a/b".into(),
+        arrived: 0,
     }
 }
 
@@ -125,10 +154,8 @@ async fn what_is_known_stays_and_its_differences_are_said() {
         otherwise.producer = "projects/p/jobs/j".into();
         let differs = put(&restorer, otherwise, assets).await.unwrap();
         assert_eq!(differs, known(&["producer"], false));
-        assert_eq!(
-            restorer.standing(&name("s")).await.unwrap(),
-            Standing::Closed
-        );
+        let standing = restorer.standing(&name("s")).await.unwrap();
+        assert_eq!(standing, (Standing::Closed, 2));
         let named = ProjectName::new("p").unwrap();
         let again = restorer.project(&named, None).await.unwrap();
         assert_eq!(again, Found::Known(vec![]));
@@ -153,9 +180,9 @@ async fn nothing_is_there_of_a_session_that_did_not_come_to_its_end() {
         begun.add(vec![asset("s", "a")]).await.unwrap();
         drop(begun);
         let standing = restorer.standing(&name("s")).await.unwrap();
-        assert_eq!(standing, Standing::Unknown);
-        let paths = restorer.unknown(&name("s"), &["a", "b"]).await.unwrap();
-        assert_eq!(paths.len(), 2);
+        assert_eq!(standing, (Standing::Unknown, 0));
+        let seen = restorer.seen(&name("s"), &["a", "b"]).await.unwrap();
+        assert_eq!((seen.unknown.len(), seen.arrived), (2, 0));
         restorer.close().await.unwrap();
     }
 }
@@ -169,21 +196,70 @@ async fn a_dry_run_leaves_nothing() {
             let made = put(&restorer, dry, vec![asset("s", "a")]).await.unwrap();
             assert_eq!(made, Outcome::Made);
         }
-        let file = File {
-            path: "a".into(),
-            size: 1,
-            sha256: "ab".repeat(32),
-            media_type: "a/b".into(),
-            arrived: 0,
-        };
         let open = name("open");
         for _ in 0..2 {
-            let added = restorer.add_files(&open, DatasetKind::Config, vec![file.clone()]);
+            let added = restorer.add_files(&open, DatasetKind::Config, vec![file("a")]);
             assert_eq!(added.await.unwrap(), (1, 1));
         }
-        assert_eq!(restorer.standing(&open).await.unwrap(), Standing::Unknown);
+        let standing = restorer.standing(&open).await.unwrap();
+        assert_eq!(standing, (Standing::Unknown, 0));
         let named = ProjectName::new("p").unwrap();
         assert_eq!(restorer.project(&named, None).await.unwrap(), Found::Made);
+        restorer.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_looks_at_an_empty_database_where_there_is_none() {
+    for bench in Bench::each().await {
+        let mode = Mode {
+            dry: true,
+            take_newer: false,
+        };
+        for _ in 0..2 {
+            let dry = bench.open(true, false).await;
+            assert_eq!(dry.arrived(None, None).await.unwrap(), []);
+            dry.close().await.unwrap();
+        }
+        if let DatabaseUrl::Sqlite(folder) = &bench.database {
+            assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+        }
+        bench.open(false, false).await.close().await.unwrap();
+        bench.make_older().await;
+        let older = Restorer::open(&bench.database, Arc::new(SystemClock), mode).await;
+        let said = older.unwrap_err().to_string();
+        assert!(said.contains("run granary admin migrate first"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_which_files_arrived_are_listed_by_name() {
+    for bench in Bench::each().await {
+        let restorer = bench.open(false, false).await;
+        let begun = restorer.begin(
+            DatasetKind::Config,
+            session("c", SessionState::Completed, 0),
+        );
+        let outcome = begun.await.unwrap().finish().await.unwrap();
+        assert_eq!(outcome, Outcome::Made);
+        let (b, a) = (session("b", SessionState::Processed, 1), name("a"));
+        put(&restorer, b, vec![asset("b", "x")]).await.unwrap();
+        let added = restorer.add_files(&a, DatasetKind::Config, vec![file("y"), file("z")]);
+        assert_eq!(added.await.unwrap(), (2, 2));
+        let standing = restorer.standing(&a).await.unwrap();
+        assert_eq!(standing, (Standing::Open, 2));
+        let seen = restorer.seen(&a, &["x", "y"]).await.unwrap();
+        assert_eq!(seen.unknown, [a.asset("x")].into());
+        assert_eq!(seen.arrived, 1);
+
+        let both = [a.clone(), name("b")].map(|name| (name, DatasetKind::Config));
+        assert_eq!(restorer.arrived(None, None).await.unwrap(), both);
+        assert_eq!(restorer.arrived(None, Some(&a)).await.unwrap(), both[1..]);
+        let [here, other] = ["p", "q"].map(|id| ProjectName::new(id).unwrap());
+        assert_eq!(restorer.arrived(Some(&here), None).await.unwrap(), both);
+        assert_eq!(restorer.arrived(Some(&other), None).await.unwrap(), []);
+        assert!(restorer.knows(&here).await.unwrap());
+        assert!(!restorer.knows(&other).await.unwrap());
         restorer.close().await.unwrap();
     }
 }
@@ -220,7 +296,7 @@ async fn hostile_manifests_are_refused_by_field() {
     )
     .await;
     let standing = restorer.standing(&name("s")).await.unwrap();
-    assert_eq!(standing, Standing::Unknown);
+    assert_eq!(standing, (Standing::Unknown, 0));
 }
 
 #[tokio::test]

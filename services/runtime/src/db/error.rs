@@ -29,6 +29,11 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
+/// Whether somebody else holds what is needed.
+pub(super) fn is_conflict(error: &DbErr) -> bool {
+    matches!(kind(error), Kind::Conflict)
+}
+
 enum Kind {
     Gone,
     Untrusted,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use granary_core::{Error, Result};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
-use sea_orm_migration::{IntoSchemaManagerConnection, MigratorTrait};
+use sea_orm_migration::{IntoSchemaManagerConnection, MigratorTrait, SchemaManager};
 
 use super::db_err;
 
@@ -38,6 +38,20 @@ pub(super) async fn run<M: MigratorTrait>(
     tx.commit().await.map_err(db_err)
 }
 
+/// Whether a schema is that of this version, or one that a newer version only added to.
+pub(super) async fn is_current<M: MigratorTrait>(
+    connection: &DatabaseConnection,
+    service: &str,
+) -> Result<bool> {
+    let schema = SchemaManager::new(connection);
+    let has_table = schema.has_table("seaql_migrations").await;
+    if !has_table.map_err(db_err)? {
+        return Ok(false);
+    }
+    let applied = applied::<M>(connection, service).await?;
+    Ok(applied.known == M::migrations().len())
+}
+
 async fn apply<'c, M, C>(connection: &'c C, service: &str) -> Result<()>
 where
     M: MigratorTrait,
@@ -45,6 +59,28 @@ where
     &'c C: IntoSchemaManagerConnection<'c>,
 {
     M::install(connection).await.map_err(db_err)?;
+    let applied = applied::<M>(connection, service).await?;
+    // A newer version, whose migrations these were too, has left nothing to do.
+    if applied.newer && applied.known == M::migrations().len() {
+        tracing::info!(service, "a newer version has added to the schema");
+        return Ok(());
+    }
+    M::up(connection, None).await.map_err(db_err)
+}
+
+/// What was done to a schema.
+#[derive(Default)]
+struct Applied {
+    /// How many of the migrations of this version.
+    known: usize,
+    /// Whether others too.
+    newer: bool,
+}
+
+async fn applied<M: MigratorTrait>(
+    connection: &impl ConnectionTrait,
+    service: &str,
+) -> Result<Applied> {
     let known: HashSet<String> = M::migrations()
         .iter()
         .map(|m| m.name().to_owned())
@@ -53,11 +89,11 @@ where
         connection.get_database_backend(),
         "SELECT version FROM seaql_migrations ORDER BY version",
     );
-    let (mut applied, mut newer) = (0, false);
+    let mut applied = Applied::default();
     for row in connection.query_all_raw(statement).await.map_err(db_err)? {
         let version: String = row.try_get("", "version").map_err(db_err)?;
-        applied += usize::from(known.contains(&version));
-        newer |= !known.contains(&version);
+        applied.known += usize::from(known.contains(&version));
+        applied.newer |= !known.contains(&version);
         if !known.contains(&version) && !version.ends_with(EXPANDS) {
             return Err(Error::precondition(
                 format!("the {service} database"),
@@ -67,12 +103,7 @@ where
             ));
         }
     }
-    // A newer version, whose migrations these were too, has left nothing to do.
-    if newer && applied == known.len() {
-        tracing::info!(service, "a newer version has added to the schema");
-        return Ok(());
-    }
-    M::up(connection, None).await.map_err(db_err)
+    Ok(applied)
 }
 
 #[cfg(test)]
@@ -169,5 +200,23 @@ mod tests {
             assert!(error.to_string().contains("newer version"), "{error}");
         }
         Db::open::<Third>(&url, "test").await.unwrap();
+    }
+    #[tokio::test]
+    async fn who_only_looks_makes_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::Sqlite(folder.path().join("db"));
+        let none = Db::existing::<First>(&url, "test").await.unwrap();
+        assert!(none.is_none() && !folder.path().join("db").exists());
+        Db::open::<First>(&url, "test").await.unwrap();
+        for _ in 0..2 {
+            let error = Db::existing::<Second>(&url, "test").await.unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains("granary admin migrate"), "{said}");
+        }
+        let found = Db::existing::<First>(&url, "test").await.unwrap();
+        assert!(found.is_some());
+        Db::open::<Second>(&url, "test").await.unwrap();
+        let found = Db::existing::<First>(&url, "test").await.unwrap();
+        assert!(found.is_some());
     }
 }

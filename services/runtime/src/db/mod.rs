@@ -5,6 +5,7 @@
 
 mod error;
 mod lead;
+mod look;
 mod migrate;
 mod patience;
 pub mod sql;
@@ -35,6 +36,7 @@ use crate::{
 
 pub use error::{db_err, is_unique_violation};
 pub use lead::{Led, lead};
+pub use look::is_alone;
 pub use patience::in_time;
 pub use url::DatabaseUrl;
 pub use wake::{Heard, Wake};
@@ -67,12 +69,40 @@ impl Db {
     ///
     /// Fails with [`Error::Precondition`] if a newer version of Granary did more to it than add.
     pub async fn open<M: MigratorTrait>(url: &DatabaseUrl, service: &str) -> Result<Self> {
-        let db = match url {
-            DatabaseUrl::Sqlite(folder) => open_sqlite(folder, service).await?,
-            DatabaseUrl::Postgres(url) => open_postgres(url.reveal(), service).await?,
-        };
+        if let DatabaseUrl::Postgres(url) = url {
+            make_schema(url.reveal(), service).await?;
+        }
+        let db = Self::connect(url, service).await?;
         migrate::run::<M>(&db.writer, service).await?;
         Ok(db)
+    }
+
+    /// Opens the database of a service as it is, and neither makes nor changes anything; none if there is none.
+    ///
+    /// Fails with [`Error::Precondition`] if its schema is not that of this version.
+    pub async fn existing<M: MigratorTrait>(
+        url: &DatabaseUrl,
+        service: &str,
+    ) -> Result<Option<Self>> {
+        if !look::is_there(url, service).await? {
+            return Ok(None);
+        }
+        let db = Self::connect(url, service).await?;
+        if migrate::is_current::<M>(&db.writer, service).await? {
+            return Ok(Some(db));
+        }
+        db.close().await?;
+        Err(Error::precondition(
+            format!("the {service} database"),
+            "its schema is older than this version: run granary admin migrate first",
+        ))
+    }
+
+    async fn connect(url: &DatabaseUrl, service: &str) -> Result<Self> {
+        match url {
+            DatabaseUrl::Sqlite(folder) => open_sqlite(folder, service).await,
+            DatabaseUrl::Postgres(url) => open_postgres(url.reveal(), service).await,
+        }
     }
 
     /// Has its connections counted whenever metrics are asked for, until the tasks stop.
@@ -192,7 +222,7 @@ async fn open_sqlite(folder: &Path, service: &str) -> Result<Db> {
             format!("cannot create the folder {}: {error}", folder.display()),
         )
     })?;
-    let file = folder.join(format!("{service}.db"));
+    let file = look::file(folder, service);
     let connect = |read_only: bool, connections: u32| {
         let mut options = options("sqlite::memory:", connections);
         let file = file.clone();
@@ -224,7 +254,7 @@ async fn open_sqlite(folder: &Path, service: &str) -> Result<Db> {
     Ok(Db { writer, reader })
 }
 
-async fn open_postgres(url: &str, service: &str) -> Result<Db> {
+async fn make_schema(url: &str, service: &str) -> Result<()> {
     let admin = connect(url).await?;
     // Two starts at once may both find it missing; the second then fails on the catalogue's own unique index.
     let created = admin
@@ -235,7 +265,10 @@ async fn open_postgres(url: &str, service: &str) -> Result<Db> {
     {
         return Err(db_err(error));
     }
-    admin.close().await.map_err(db_err)?;
+    admin.close().await.map_err(db_err)
+}
+
+async fn open_postgres(url: &str, service: &str) -> Result<Db> {
     let session = url.parse::<PgConnectOptions>().map(|session| {
         encrypted_if_asked(session, url)
             .options(SESSION)

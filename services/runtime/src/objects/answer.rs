@@ -1,6 +1,6 @@
 //! What an object store says when it refuses, read alike by all who ask it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use granary_core::Error;
 use http::StatusCode;
@@ -51,12 +51,56 @@ pub fn refused(what: &str, status: StatusCode, code: &str) -> Error {
             quota_of: None,
         };
     }
-    let seen = format!("{} {code}", status.as_u16()).trim().to_owned();
+    let seen = Seen {
+        status,
+        code: code.to_owned(),
+    };
     if is_passing(status, code) {
         let reason = format!("the object store could not {what} ({seen}): try again");
         return Error::unavailable(reason, seen);
     }
     Error::internal(format!("having the object store {what}"), seen)
+}
+
+/// What a store answered, as the cause of an error.
+#[derive(Clone, Debug)]
+struct Seen {
+    status: StatusCode,
+    code: String,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{} {}", self.status.as_u16(), self.code);
+        f.write_str(text.trim())
+    }
+}
+
+impl std::error::Error for Seen {}
+
+/// The same error as whoever runs the platform is to see it, who can do something about keys that the store refuses. To callers it stays internal.
+pub fn for_operator(error: Error) -> Error {
+    let seen = error.cause().and_then(|cause| cause.downcast_ref::<Seen>());
+    match seen {
+        Some(seen) if seen.code == "RequestTimeTooSkewed" => Error::precondition(
+            "the object store",
+            format!("its clock and that of this machine differ ({seen}): set them right"),
+        ),
+        Some(seen)
+            if matches!(
+                seen.status,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            ) =>
+        {
+            Error::precondition(
+                "the object store",
+                format!(
+                    "it refuses these keys ({seen}): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
+                ),
+            )
+        }
+        _ => error,
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +127,26 @@ mod tests {
             let passes = refused("look", status, code).is_transient();
             let full = status == StatusCode::INSUFFICIENT_STORAGE;
             assert_eq!(passes, again || full, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn whoever_runs_the_platform_hears_of_keys_that_are_refused() {
+        let said = |status, code| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = refused("list objects", status, code);
+            let callers = error.to_string();
+            assert!(!callers.contains("AWS_"), "{callers}");
+            for_operator(error).to_string()
+        };
+        assert_eq!(
+            said(403, "SignatureDoesNotMatch"),
+            "the object store: it refuses these keys (403 SignatureDoesNotMatch): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
+        );
+        assert!(said(401, "").contains("(401)"));
+        assert!(said(403, "RequestTimeTooSkewed").contains("its clock"));
+        for (status, code) in [(400, "InvalidArgument"), (503, "SlowDown")] {
+            assert!(!said(status, code).contains("AWS_"), "{status}");
         }
     }
 

@@ -293,62 +293,61 @@ mod tests {
         assert_eq!(read(&all).await.unwrap().len(), 1201);
     }
 
-    #[tokio::test]
-    async fn what_leads_elsewhere_or_is_cut_short_is_refused() {
-        let with = |lines: &str| format!("{}\n{lines}", head());
+    fn with(lines: &str) -> String {
+        format!("{}\n{lines}", head())
+    }
+
+    /// One of another project.
+    fn other() -> String {
         let other = SessionName::new("q", "d", "s").unwrap();
-        let foreign = line("a").replace(&session().to_string(), &other.to_string());
-        for (text, said) in [
-            (String::new(), "it is empty"),
-            ("nothing\n".into(), "its first line is none of a manifest"),
-            (
-                with("]}\n").replace("\"format\":1", "\"format\":2"),
-                "this version knows 1 only",
-            ),
-            (
-                with("]}\n").replace(&session().to_string(), &other.to_string()),
-                "it is of another session: \"projects/q/datasets/d/sessions/s\"",
-            ),
-            (with(""), "it ends in the middle"),
-            (with(&format!("{},\n", line("a"))), "it ends in the middle"),
-            (with(&format!("{}\n", line("a"))), "it ends in the middle"),
-            (
-                with(&format!("{}\n]}}\nmore", line("a"))),
-                "it goes on after its end",
-            ),
-            (
-                with(&format!("{},\n{}\n]}}\n", line("b"), line("a"))),
-                "its assets are not in order at \"a\"",
-            ),
-            (
-                with(&format!("{},\n{}\n]}}\n", line("a"), line("a"))),
-                "its assets are not in order",
-            ),
-            (
-                with(&format!("{}\n]}}\n", line("../../q/x"))),
-                "it lists what is no asset of its session",
-            ),
-            (
-                with(&format!("{}\n]}}\n", line(".granary/session.json"))),
-                "it lists what is no asset of its session",
-            ),
-            (
-                with(&format!("{foreign}\n]}}\n")),
-                "it lists what is no asset of its session",
-            ),
-            (
-                with(&format!(
-                    "{}\n]}}\n",
-                    line("a").replace("\"path\":\"a\"", "\"path\":\"b\"")
-                )),
-                "it lists what is no asset of its session",
-            ),
-            (with("{\"nme\":1}\n]}\n"), "it lists what is no asset"),
-        ] {
-            let error = read(&text).await.unwrap_err();
-            assert!(matches!(error, Error::DataLoss { .. }), "{error:?}");
-            assert!(error.to_string().contains(said), "{error} for {text}");
+        other.to_string()
+    }
+
+    /// Fails unless a manifest is refused for this reason.
+    async fn refused(text: &str, said: &str) {
+        let error = read(text).await.unwrap_err();
+        assert!(matches!(error, Error::DataLoss { .. }), "{error:?}");
+        assert!(error.to_string().contains(said), "{error} for {text}");
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_none_of_this_session_is_refused() {
+        let empty = with("]}\n");
+        refused("", "it is empty").await;
+        refused("nothing\n", "its first line is none of a manifest").await;
+        let newer = empty.replace("\"format\":1", "\"format\":2");
+        refused(&newer, "this version knows 1 only").await;
+        let foreign = empty.replace(&session().to_string(), &other());
+        let said = "it is of another session: \"projects/q/datasets/d/sessions/s\"";
+        refused(&foreign, said).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_short_or_goes_on_is_refused() {
+        let a = line("a");
+        for lines in [String::new(), format!("{a},\n"), format!("{a}\n")] {
+            refused(&with(&lines), "it ends in the middle").await;
         }
+        let more = with(&format!("{a}\n]}}\nmore"));
+        refused(&more, "it goes on after its end").await;
+    }
+
+    #[tokio::test]
+    async fn assets_of_others_or_out_of_order_are_refused() {
+        let two = |first, second| with(&format!("{},\n{}\n]}}\n", line(first), line(second)));
+        let said = "its assets are not in order at \"a\"";
+        refused(&two("b", "a"), said).await;
+        refused(&two("a", "a"), said).await;
+        for asset in [
+            line("../../q/x"),
+            line(".granary/session.json"),
+            line("a").replace(&session().to_string(), &other()),
+            line("a").replace("\"path\":\"a\"", "\"path\":\"b\""),
+        ] {
+            let said = "it lists what is no asset of its session";
+            refused(&with(&format!("{asset}\n]}}\n")), said).await;
+        }
+        refused(&with("{\"nme\":1}\n]}\n"), "it lists what is no asset").await;
     }
 
     #[tokio::test]

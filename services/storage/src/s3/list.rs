@@ -47,7 +47,10 @@ impl Client {
             .send(&self.call("list objects", action, vec![]))
             .await?;
         if answer.status == StatusCode::NOT_FOUND {
-            return Err(Error::not_found(format!("the bucket {bucket}")));
+            return Err(Error::precondition(
+                "the object store",
+                format!("no bucket named {bucket} is there: check the prefix in --object-store"),
+            ));
         }
         if !answer.status.is_success() {
             return Err(answer.refused("list objects"));
@@ -115,6 +118,10 @@ mod tests {
         assert_eq!(top.folders, ["p/a b+c%20/"]);
         assert_eq!(top.objects.len(), 2);
         let missing = s3.list("nowhere-raw", "", true, None).await.unwrap_err();
-        assert_eq!(missing.to_string(), "the bucket nowhere-raw not found");
+        let missing = missing.to_string();
+        assert!(
+            missing.contains("no bucket named nowhere-raw is there"),
+            "{missing}"
+        );
     }
 }

@@ -20,7 +20,7 @@ use rusty_s3::{Bucket, Credentials, UrlStyle};
 use tokio::sync::Semaphore;
 use url::Url;
 
-pub(crate) use list::Page;
+pub(crate) use list::{Listed, Page};
 pub(crate) use multipart::{Assembled, Part};
 pub(crate) use object::{Copied, Head};
 pub(crate) use reach::Reach;

@@ -1,4 +1,4 @@
-//! Whom Envoy calls: the server, and issuers for their keys.
+//! Whom Envoy calls: the server, issuers for their keys, and where the pages of an application are.
 
 use std::{net::IpAddr, path::Path};
 
@@ -7,7 +7,7 @@ use url::Url;
 
 use super::shapes::{host, typed};
 use crate::ingress::{
-    parse::{Host, bare},
+    parse::{Host, host_of},
     settings::{Issuer, Settings},
 };
 
@@ -22,8 +22,12 @@ pub(super) fn all(settings: &Settings) -> Vec<Value> {
         .map(|(place, issuer)| keys(place, issuer));
     let servers = settings.upstreams.all();
     let servers = servers.map(|(name, hosts)| server(settings, name, hosts));
-    servers.chain(issuers).collect()
+    let pages = settings.pages.iter().map(|url| outside(PAGES, url, None));
+    servers.chain(issuers).chain(pages).collect()
 }
+
+/// The name of the cluster that pages come from.
+pub(super) const PAGES: &str = "pages";
 
 /// The name of the cluster that an issuer's keys come from.
 pub(super) fn name_of(place: usize) -> String {
@@ -61,13 +65,14 @@ fn server(settings: &Settings, name: &str, hosts: &[Host]) -> Value {
 }
 
 fn keys(place: usize, issuer: &Issuer) -> Value {
-    let host = Host {
-        name: issuer.keys.host().map(bare).unwrap_or_default(),
-        port: issuer.keys.port_or_known_default().unwrap_or(443),
-    };
-    let mut cluster = cluster(&name_of(place), std::slice::from_ref(&host));
-    if issuer.keys.scheme() == "https" {
-        cluster["transport_socket"] = tls(&issuer.keys, &host.name, issuer.ca_file.as_deref());
+    outside(&name_of(place), &issuer.keys, issuer.ca_file.as_deref())
+}
+
+fn outside(name: &str, url: &Url, ca_file: Option<&Path>) -> Value {
+    let host = host_of(url);
+    let mut cluster = cluster(name, std::slice::from_ref(&host));
+    if url.scheme() == "https" {
+        cluster["transport_socket"] = tls(url, &host.name, ca_file);
     }
     cluster
 }

@@ -9,6 +9,7 @@ use crate::ingress::{bindings::Binding, settings::Settings};
 
 pub(super) const BUFFER: &str = "envoy.filters.http.buffer";
 pub(super) const CORS: &str = "envoy.filters.http.cors";
+pub(super) const LUA: &str = "envoy.filters.http.lua";
 pub(super) const TRANSCODER: &str = "envoy.filters.http.grpc_json_transcoder";
 /// Messages grow when they become JSON.
 const MAX_RESPONSE_BYTES: usize = 4 * MAX_REQUEST_BYTES;
@@ -41,7 +42,7 @@ pub(super) fn all(settings: &Settings, bindings: &[Binding]) -> Vec<Value> {
         json!({"max_request_bytes": MAX_REQUEST_BYTES}),
     ));
     all.push(filter(
-        "envoy.filters.http.lua",
+        LUA,
         "extensions.filters.http.lua.v3.Lua",
         json!({"default_source_code": {"filename": settings.file("rest.lua")}}),
     ));

@@ -4,6 +4,7 @@ mod clusters;
 mod filters;
 mod http;
 mod limits;
+mod pages;
 mod problems;
 mod routes;
 mod shapes;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    filters,
+    filters, pages,
     shapes::{header, seconds, typed},
 };
 use crate::ingress::{
@@ -16,9 +16,13 @@ use crate::ingress::{
 const MAX_FILE_BYTES: u32 = 4 << 20;
 
 pub(super) fn all(settings: &Settings, bindings: &[Binding]) -> Value {
+    let front = match settings.pages {
+        Some(_) => pages::PREFIX,
+        None => "/docs",
+    };
     let mut routes = vec![
         without_transcoding(
-            json!({"match": {"path": "/"}, "redirect": {"path_redirect": "/docs", "response_code": "FOUND"}}),
+            json!({"match": {"path": "/"}, "redirect": {"path_redirect": front, "response_code": "FOUND"}}),
         ),
         file(settings, "/docs", "index.html", "text/html; charset=utf-8"),
         file(
@@ -28,6 +32,7 @@ pub(super) fn all(settings: &Settings, bindings: &[Binding]) -> Value {
             "application/json",
         ),
     ];
+    routes.extend(pages::routes(settings));
     routes.extend(
         bindings::streams(bindings)
             .iter()

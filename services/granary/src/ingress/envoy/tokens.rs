@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    clusters,
+    clusters, pages,
     shapes::{filter, seconds},
 };
 use crate::ingress::{
@@ -29,7 +29,7 @@ pub(super) fn all(settings: &Settings, bindings: &[Binding]) -> Value {
         [one] => one.clone(),
         _ => json!({"requires_any": {"requirements": any}}),
     };
-    let mut rules: Vec<Value> = open(bindings)
+    let mut rules: Vec<Value> = open(settings, bindings)
         .into_iter()
         .map(|found| json!({"match": found}))
         .collect();
@@ -83,14 +83,18 @@ fn provider(settings: &Settings, issuer: &str, audiences: &[String]) -> Value {
     provider
 }
 
-// What needs no token: who is well, what there is, and the exchange of a key for a token.
-fn open(bindings: &[Binding]) -> Vec<Value> {
+// What needs no token: who is well, what there is, pages, and the exchange of a key for a token.
+fn open(settings: &Settings, bindings: &[Binding]) -> Vec<Value> {
     let mut found = vec![
         json!({"prefix": "/grpc.health.v1.Health/"}),
         json!({"path": "/"}),
         json!({"path": "/docs"}),
         json!({"path": "/openapi.json"}),
     ];
+    if settings.pages.is_some() {
+        found.push(json!({"path": pages::ROOT}));
+        found.push(json!({"prefix": pages::PREFIX}));
+    }
     for binding in bindings.iter().filter(|binding| binding.is_open()) {
         found.push(json!({"path": binding.rpc()}));
         found.push(json!({"path": path(binding)}));
