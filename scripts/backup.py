@@ -3,10 +3,12 @@
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlparse
@@ -17,6 +19,8 @@ SCHEMAS = ("metadata", "storage", "pipeline", "job")
 BUCKETS = ("raw", "processed", "jobs")
 #: Names that mc leaves out of folders, as it has files of its own and of systems there: such objects go one by one, and lie apart.
 SINGLE = ("*.part.minio", "*.DS_Store", "lost+found", "*/lost+found")
+#: Only manifests are ever written over, and mc takes two of one size for the same: what may have been written since it was copied is copied again. Clocks differ by seconds.
+MANIFEST, CLOCKS = "*.granary/*.json", 3600
 #: How mc says that an object stays as it is, as it is not to write over any, and in a comparison that something is on the first side alone.
 STAYS, ONLY_FIRST = "Overwrite not allowed", 5
 
@@ -101,14 +105,14 @@ class Store:
             if line.get("diff") == ONLY_FIRST and not is_single(line["first"]):
                 yield line["first"]
 
-    def singles(self, bucket):
-        """The keys of the objects that go one by one."""
+    def listed(self, bucket):
+        """Keys of a bucket, and when each was written."""
         for line in self.said("ls", "--recursive", bucket):
             if reason := reason_of(line):
                 raise Wrong(f"{bucket} could not be listed: {reason}")
             # None of a file leads elsewhere.
-            if line["type"] == "file" and is_single(line["key"]) and not {"", ".", ".."} & set(line["key"].split("/")):
-                yield line["key"]
+            if line["type"] == "file" and not {"", ".", ".."} & set(line["key"].split("/")):
+                yield line["key"], datetime.fromisoformat(re.sub(r"\.\d+", "", line["lastModified"])).timestamp()
 
     def copy(self, source, target):
         for line in self.said("cp", source, target):
@@ -134,12 +138,18 @@ def is_single(name):
 def take_bucket(store, bucket, folder, apart):
     """Copies what is new in a bucket."""
     folder.mkdir(parents=True, exist_ok=True)
+    singles = []
+    for key, written in store.listed(bucket):
+        if is_single(key):
+            singles.append(key)
+        elif fnmatchcase(key, MANIFEST) and (folder / key).is_file() and written > (folder / key).stat().st_mtime - CLOCKS:
+            (folder / key).unlink()
     copied, _ = store.mirror(bucket, folder, "--overwrite")
     if missed := set(store.missing(bucket, folder)):
         # What came meanwhile comes now; what does not come twice does not come.
         copied += store.mirror(bucket, folder, "--overwrite")[0]
         complain(missed.intersection(store.missing(bucket, folder)), "could not be read")
-    for key in store.singles(bucket):
+    for key in singles:
         # Files are written once.
         if not (apart / key).is_file():
             (apart / key).parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +189,7 @@ def take(folder, arguments, store):
     if key := os.environ.get("GRANARY_SIGNING_KEY_FILE"):
         shutil.copyfile(key, folder / "signing-key")
         (folder / "signing-key").chmod(0o600)
-    # After the database: all that it knows is there then. Only manifests are ever written over.
+    # After the database: all that it knows is there then.
     if not arguments.database_only:
         for name in BUCKETS:
             take_bucket(store, store.bucket(name), folder / "buckets" / name, folder / "single" / name)

@@ -175,6 +175,7 @@ def from_dump(world):
     (world.folder / "backup").mkdir(mode=0o755)
     world.backup("take", world.folder / "backup")
     chaos.expect("what others may read", [], [str(path) for path in (world.folder / "backup").rglob("*") if path.stat().st_mode & 0o077])
+    written_over(world)
     world.stop()
     world.lose_buckets()
     world.another_database()
@@ -185,6 +186,19 @@ def from_dump(world):
     rows = compare(before, everything(cli), before)
     chaos.expect("the files", files, fetched(cli, world, before["sessions"], "restored"))
     return before, files, rows
+
+
+def written_over(world):
+    """A manifest that is written over by one of the same size is copied again."""
+    place = f"s3/{world.name}-raw/default/.granary/project.json"
+    copied = world.folder / "backup" / "buckets" / "raw" / "default" / ".granary" / "project.json"
+    manifest = world.mc("cat", place)
+    world.mc("pipe", place, text=manifest.swapcase())
+    world.backup("take", world.folder / "backup")
+    chaos.expect("the manifest that was written over", manifest.swapcase(), copied.read_text("utf-8"))
+    world.mc("pipe", place, text=manifest)
+    world.backup("take", world.folder / "backup")
+    chaos.expect("the manifest as it was", manifest, copied.read_text("utf-8"))
 
 
 def from_buckets(world, before, files):
