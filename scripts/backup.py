@@ -112,7 +112,7 @@ class Store:
                 raise Wrong(f"{bucket} could not be listed: {reason}")
             # None of a file leads elsewhere.
             if line["type"] == "file" and not {"", ".", ".."} & set(line["key"].split("/")):
-                yield line["key"], datetime.fromisoformat(re.sub(r"\.\d+", "", line["lastModified"])).timestamp()
+                yield line["key"], moment(line["lastModified"])
 
     def copy(self, source, target):
         for line in self.said("cp", source, target):
@@ -131,6 +131,11 @@ def reason_of(line):
     return error.get("cause", {}).get("message") or error.get("message") or "mc does not say why"
 
 
+def moment(text):
+    """Seconds since 1970; fractions and `Z` are more than older versions of Python read."""
+    return datetime.fromisoformat(re.sub(r"\.\d+", "", text).replace("Z", "+00:00")).timestamp()
+
+
 def is_single(name):
     return any(fnmatchcase(name, pattern) for pattern in SINGLE)
 
@@ -138,13 +143,19 @@ def is_single(name):
 def take_bucket(store, bucket, folder, apart):
     """Copies what is new in a bucket."""
     folder.mkdir(parents=True, exist_ok=True)
-    singles = []
+    singles, renewed = [], []
     for key, written in store.listed(bucket):
         if is_single(key):
             singles.append(key)
         elif fnmatchcase(key, MANIFEST) and (folder / key).is_file() and written > (folder / key).stat().st_mtime - CLOCKS:
-            (folder / key).unlink()
+            renewed.append(key)
     copied, _ = store.mirror(bucket, folder, "--overwrite")
+    for key in renewed:
+        # The one that is there stays until the other is whole.
+        new = folder.with_name(f"{folder.name}.new")
+        store.copy(f"{bucket}/{key}", new)
+        copied += new.read_bytes() != (folder / key).read_bytes()
+        new.rename(folder / key)
     if missed := set(store.missing(bucket, folder)):
         # What came meanwhile comes now; what does not come twice does not come.
         copied += store.mirror(bucket, folder, "--overwrite")[0]

@@ -130,6 +130,16 @@ check_schemas() {
     fi
 }
 
+# The chart is of the program's version, whose image it asks for.
+check_version() {
+    local program
+    program=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+    [[ $(sed -n 's/^version: //p' "$CHART/Chart.yaml") == "$program" && $(sed -n 's/^appVersion: //p' "$CHART/Chart.yaml") == "$program" ]] || {
+        echo "  Chart.yaml is not of version $program, as Cargo.toml is"
+        return 1
+    }
+}
+
 check_readme() {
     render_readme --dry-run >"$TEMPORARY/README.md" || return
     diff -u "$CHART/README.md" "$TEMPORARY/README.md" || {
@@ -143,7 +153,7 @@ check() {
     SCHEMAS=$(tool schemas)
     KUBECONFORM=$(tool kubeconform)
     KUSTOMIZE=$(tool kustomize)
-    for part in lint golden refusals settings schemas readme; do
+    for part in version lint golden refusals settings schemas readme; do
         echo "chart: $part"
         "check_$part" || failed+=("$part")
     done

@@ -21,7 +21,7 @@ import main_job
 from cluster import JOBS, NAMESPACE, Cluster, python_image, tool
 from drill import Disturbance, work_folder
 from fleet import ROLES
-from granary_process import ROOT, Failed
+from granary_process import ROOT, Cli, Failed
 from load import Load
 from observe import Users, observe
 from prometheus import Host, Prometheus, release
@@ -104,7 +104,7 @@ def ends_of_jobs(cluster, _):
 def what_is_measured(cluster, _):
     """A Prometheus, with the labels that the chart's ServiceMonitor gives, has data for every expression of dashboards and alerts while people work."""
     scrape = release(cluster.get("-n", NAMESPACE, "endpointslices", "-l", "app.kubernetes.io/instance=granary"))
-    with Users(cluster.cli(), cluster.folder / "users") as users, Host(tool("node_exporter")) as host:
+    with Users(cluster.cli(), cluster.folder / "users") as users, Host(tool("node_exporter"), cluster.folder / "host") as host:
         with Prometheus(tool("prometheus"), cluster.folder / "prometheus", scrape, host.scrape()) as prometheus:
             return observe(prometheus, 300, users.check)
 
@@ -205,22 +205,46 @@ def upgrade_and_rollback(cluster, _):
     return f"upgrade, rollback, 3 of each and back: {load.calls} calls, 0 failed"
 
 
+STEADY = """
+steady:
+  v1:
+    sleep:
+      app: {cmd: [python3, -c, "import time; time.sleep(60); print('slept')"]}
+      handler: {image_url: "docker.io/library/python:3.13-slim"}
+      resources: {memory: 64MiB, timeout: 10m}
+"""
+
+
+def sign_with(cluster, keys):
+    """The signing keys are these, and all are started anew with them."""
+    data = {"data": {"signing.pem": base64.b64encode(keys).decode()}}
+    cluster.kubectl("patch", "-n", NAMESPACE, "secret", "granary-signing-key", "--patch", json.dumps(data))
+    cluster.kubectl("rollout", "restart", "deployment", "-n", NAMESPACE, "--selector", "app.kubernetes.io/instance=granary")
+    for role in (*ROLES, "envoy"):
+        cluster.kubectl("rollout", "status", "-n", NAMESPACE, f"deployment/granary-{role}", "--timeout=4m")
+
+
 @step
 def another_signing_key(cluster, _):
-    """One key follows the other under a steady load, as the page on operations says it: no call fails."""
-    secret = ("-n", NAMESPACE, "secret", "granary-signing-key")
-    old = base64.b64decode(json.loads(cluster.kubectl("get", *secret, "-o", "json"))["data"]["signing.pem"])
+    """One key follows the other under a steady load of people and a machine, beside a running job, as the page on operations says it: no call fails."""
+    secret = cluster.kubectl("get", "-n", NAMESPACE, "secret", "granary-signing-key", "-o", "json")
+    old = base64.b64decode(json.loads(secret)["data"]["signing.pem"])
     new = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"], check=True, capture_output=True).stdout
-    with Load(cluster) as load:
-        for keys in (old + new, new + old, new):
-            data = {"data": {"signing.pem": base64.b64encode(keys).decode()}}
-            cluster.kubectl("patch", *secret, "--patch", json.dumps(data))
-            cluster.kubectl("rollout", "restart", "deployment", "-n", NAMESPACE, "--selector", "app.kubernetes.io/instance=granary")
-            for role in (*ROLES, "envoy"):
-                cluster.kubectl("rollout", "status", "-n", NAMESPACE, f"deployment/granary-{role}", "--timeout=4m")
+    cli, catalog = cluster.cli(), cluster.folder / "steady.yaml"
+    catalog.write_text(STEADY)
+    cli.run("app", "apply", "-f", catalog)
+    key = cli.json("api-key", "create", "--role", "viewer")["secret"]
+    machine = Cli(cli.endpoint, cli.token_file, {**cli.more, "GRANARY_API_KEY": key, "GRANARY_TOKEN": ""})
+    with Load(cluster, machines=[machine]) as load:
+        cli.run("job", "submit", "--app", "steady", "--version", "v1", "--entrypoint", "sleep", "--job-id", "through-the-change")
+        sign_with(cluster, old + new)
+        sign_with(cluster, new + old)
+        # Its pod has a token that the old key signed.
+        cli.run("job", "wait", "through-the-change")
+        sign_with(cluster, new)
     if load.failed or not load.calls:
         raise Failed(f"{len(load.failed)} of {load.calls} calls failed: {load.failed[:3]}")
-    return f"another signing key: {load.calls} calls, 0 failed"
+    return f"another signing key: {load.calls} calls and a job, 0 failed"
 
 
 @step

@@ -12,7 +12,8 @@ OF_PROCESSES = {"up", *(f"process_{name}" for name in ("cpu_seconds_total", "res
 # What node exporter tells of hosts.
 OF_HOSTS = {
     "node_cpu_seconds_total", "node_load1", "node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes", "node_filesystem_avail_bytes", "node_filesystem_size_bytes",
-    "node_disk_io_time_seconds_total", "node_network_receive_bytes_total", "node_network_transmit_bytes_total",
+    "node_disk_io_time_seconds_total", "node_disk_read_bytes_total", "node_disk_written_bytes_total", "node_disk_reads_completed_total", "node_disk_writes_completed_total",
+    "node_disk_write_time_seconds_total", "node_network_receive_bytes_total", "node_network_transmit_bytes_total",
 }
 # What Grafana puts in, and what it takes all of something for.
 BUILT_IN = {"__rate_interval": "1m", "__interval": "15s", "__range": "1h"}

@@ -57,4 +57,10 @@ alive() {
 }
 
 # Builds the program, unless GRANARY_PROGRAM names one that is there.
-build_granary() { [[ -n ${GRANARY_PROGRAM:-} ]] || cargo build --locked --package granary "$@"; }
+build_granary() {
+    if [[ -z ${GRANARY_PROGRAM:-} ]]; then
+        cargo build --locked --package granary "$@"
+    elif [[ ! -x $GRANARY_PROGRAM ]]; then
+        die "GRANARY_PROGRAM: there is no program at $GRANARY_PROGRAM"
+    fi
+}

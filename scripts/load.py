@@ -5,13 +5,14 @@ import time
 
 
 class Load:
-    """A few users who list, and a few who write, each one call after the other, up to the end of a `with`; `calls` and `failed` say how it went."""
+    """A few users who list, and a few who write, each one call after the other, up to the end of a `with`; `calls` and `failed` say how it went.
+    `machines` are commands of others who list."""
 
-    def __init__(self, cluster, readers=3, writers=1):
+    def __init__(self, cluster, readers=3, writers=1, machines=()):
         self.cluster = cluster
         self.over = threading.Event()
         self.calls, self.failed, self.lock = 0, [], threading.Lock()
-        self.threads = [threading.Thread(target=self.read, daemon=True) for _ in range(readers)]
+        self.threads = [threading.Thread(target=self.read, args=(cli,), daemon=True) for cli in (*[cluster.cli()] * readers, *machines)]
         self.threads += [threading.Thread(target=self.write, args=(number,), daemon=True) for number in range(writers)]
 
     def __enter__(self):
@@ -35,8 +36,7 @@ class Load:
             if said:
                 self.failed.append(said)
 
-    def read(self):
-        cli = self.cluster.cli()
+    def read(self, cli):
         while not self.over.is_set():
             self.one(cli, "dataset", "list")
             self.one(cli, "session", "list", "--limit", "5")

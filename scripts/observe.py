@@ -135,7 +135,7 @@ def observe(prometheus, patience=180, check=lambda: None):
         print(f"  nothing like it has happened: {selector}", flush=True)
     for labels, _ in prometheus.samples("ALERTS"):
         print(f"  {labels['alertstate']}: {labels['alertname']}", flush=True)
-    return f"{len(everything)} expressions return data, of {len(prometheus.targets())} processes"
+    return f"{len(everything)} expressions return data, of {prometheus.processes()} processes"
 
 
 def program(name):
@@ -153,7 +153,7 @@ def run(arguments, work):
             stack.callback(server.stop)
             users = stack.enter_context(Users(server.cli(), work / "users"))
             check = users.check
-        host = stack.enter_context(Host(program("node_exporter")))
+        host = stack.enter_context(Host(program("node_exporter"), work / "host"))
         prometheus = stack.enter_context(Prometheus(program("prometheus"), work / "prometheus", processes(targets), host.scrape()))
         return observe(prometheus, arguments.patience, check)
 

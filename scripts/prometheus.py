@@ -37,15 +37,32 @@ def release(slices):
     return {"job_name": "granary", "honor_labels": True, "static_configs": found}
 
 
+def await_answer(server, path, patience=60):
+    """Returns once a server answers, and ends it if it does not."""
+    until = time.monotonic() + patience
+    while server.process.poll() is None and time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(f"http://{server.address}/{path}", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    end(server.process)
+    raise Failed(f"{Path(server.program).name} did not start: {server.log.read_text(errors='replace').strip()[-500:]}")
+
+
 class Host:
     """Node exporter, which tells of this machine, up to the end of a `with`."""
 
-    def __init__(self, program):
-        self.program, self.address = program, f"127.0.0.1:{free_port()}"
+    def __init__(self, program, folder):
+        self.program, self.folder, self.address = program, Path(folder), f"127.0.0.1:{free_port()}"
 
     def __enter__(self):
-        command = [self.program, f"--web.listen-address={self.address}", "--log.level=error"]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.folder.mkdir(parents=True)
+        self.log = self.folder / "log"
+        with open(self.log, "wb") as log:
+            command = [self.program, f"--web.listen-address={self.address}", "--log.level=error"]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        await_answer(self, "metrics")
         return self
 
     def __exit__(self, *_):
@@ -78,25 +95,11 @@ class Prometheus:
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
-        try:
-            self.await_ready()
-        except BaseException:
-            end(self.process)
-            raise
+        await_answer(self, "-/ready")
         return self
 
     def __exit__(self, *_):
         end(self.process)
-
-    def await_ready(self, patience=60):
-        until = time.monotonic() + patience
-        while self.process.poll() is None and time.monotonic() < until:
-            try:
-                with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5):
-                    return
-            except OSError:
-                time.sleep(0.05)
-        raise Failed(f"Prometheus did not start: {self.log.read_text(errors='replace').strip()[-500:]}")
 
     def get(self, path, **parameters):
         """What the API answers. Fails with its words for what it does not take."""
@@ -122,6 +125,9 @@ class Prometheus:
         return [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
 
     def targets(self):
-        """Address, health and last error of all that is scraped of Granary."""
-        found = self.get("targets", state="active", scrapePool="granary")["activeTargets"]
-        return [(target["scrapeUrl"], target["health"], target["lastError"]) for target in found]
+        """Address, health and last error of all that is scraped."""
+        return [(target["scrapeUrl"], target["health"], target["lastError"]) for target in self.get("targets", state="active")["activeTargets"]]
+
+    def processes(self):
+        """How many processes of Granary are scraped."""
+        return len(self.get("targets", state="active", scrapePool="granary")["activeTargets"])

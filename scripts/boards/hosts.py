@@ -44,6 +44,12 @@ def each():
         lines("Memory", "Share of a host's memory that is available.", (MEMORY, "{{instance}}"), unit="percentunit", width=12),
         lines("Room", "Share of a file system that is free.", (ROOM, "{{instance}} {{mountpoint}}"), unit="percentunit", width=12),
         lines("Disks", "Share of the time that a disk is at work.", (DISK, "{{instance}} {{device}}"), unit="percentunit", width=12),
+        lines("Read from disks", "Bytes in a second that are read.", (rate("disk_read_bytes_total"), "{{instance}} {{device}}"), unit="Bps", width=12),
+        lines("Written to disks", "Bytes in a second that are written.", (rate("disk_written_bytes_total"), "{{instance}} {{device}}"), unit="Bps", width=12),
+        lines("Operations of disks", "Reads and writes in a second.", (rate("disk_reads_completed_total"), "reads {{instance}} {{device}}"),
+              (rate("disk_writes_completed_total"), "writes {{instance}} {{device}}"), unit="iops", width=12),
+        lines("Time of writes", "How long a write takes, queue included.",
+              (f"{rate('disk_write_time_seconds_total')} / ({rate('disk_writes_completed_total')} > 0)", "{{instance}} {{device}}"), unit="s", width=12),
         lines("Received", "Bytes in a second that a host receives.", (rate("network_receive_bytes_total", LINKS), "{{instance}} {{device}}"), unit="Bps", width=12),
         lines("Sent", "Bytes in a second that a host sends.", (rate("network_transmit_bytes_total", LINKS), "{{instance}} {{device}}"), unit="Bps", width=12),
     ]

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tonic::transport::Uri;
+
 /// A path in a variable; an empty one counts as not set.
 pub(crate) fn path(variable: &str) -> Option<PathBuf> {
     #[allow(
@@ -29,8 +31,8 @@ pub(crate) struct Tracing {
     pub(crate) service: Option<String>,
     /// What the command follows from, as the shell or a job's pod says it in `TRACEPARENT`.
     pub(crate) parent: Option<String>,
-    /// Variables whose values cannot be, each with what was expected: they are passed over, as OpenTelemetry has it.
-    pub(crate) passed_over: Vec<(&'static str, &'static str)>,
+    /// Variables whose values cannot be, each with what was expected. Then nothing is exported.
+    pub(crate) wrong: Vec<(&'static str, &'static str)>,
 }
 
 /// What the variables say; `usual` is the name of the service unless they name another.
@@ -42,10 +44,6 @@ const ENDPOINTS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
 ];
-const PROTOCOLS: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-];
 const SAMPLERS: [&str; 6] = [
     "always_on",
     "always_off",
@@ -56,86 +54,82 @@ const SAMPLERS: [&str; 6] = [
 ];
 
 /// A variable that OpenTelemetry's libraries read, and what it may be.
-struct Value {
+struct Rule {
     variable: &'static str,
-    is_right: fn(&str) -> bool,
+    is_valid: fn(&str) -> bool,
     expected: &'static str,
 }
 
-const VALUES: [Value; 6] = [
-    Value {
-        variable: "OTEL_TRACES_SAMPLER",
-        is_right: |text| SAMPLERS.contains(&text),
-        expected: "expected one such as parentbased_traceidratio",
-    },
-    Value {
-        variable: "OTEL_TRACES_SAMPLER_ARG",
-        is_right: is_share,
-        expected: "expected a share of 0 to 1",
-    },
-    Value {
-        variable: "OTEL_BSP_MAX_QUEUE_SIZE",
-        is_right: is_count,
-        expected: "expected a number of spans",
-    },
-    Value {
-        variable: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-        is_right: is_count,
-        expected: "expected a number of spans",
-    },
-    Value {
-        variable: "OTEL_BSP_SCHEDULE_DELAY",
-        is_right: is_count,
-        expected: "expected milliseconds",
-    },
-    Value {
-        variable: "OTEL_EXPORTER_OTLP_TIMEOUT",
-        is_right: is_count,
-        expected: "expected milliseconds",
-    },
+const fn rule(variable: &'static str, is_valid: fn(&str) -> bool, expected: &'static str) -> Rule {
+    Rule {
+        variable,
+        is_valid,
+        expected,
+    }
+}
+
+const ENDPOINT: &str = "expected http://HOST:PORT";
+const PROTOCOL: &str = "expected grpc, which is all that traces are exported by";
+const SPANS: &str = "expected 1 to 1000000 spans";
+const MILLISECONDS: &str = "expected 1 to 1000000 milliseconds";
+
+const RULES: [Rule; 12] = [
+    rule(ENDPOINTS[0], is_endpoint, ENDPOINT),
+    rule(ENDPOINTS[1], is_endpoint, ENDPOINT),
+    rule("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", is_grpc, PROTOCOL),
+    rule("OTEL_EXPORTER_OTLP_PROTOCOL", is_grpc, PROTOCOL),
+    rule("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", is_count, MILLISECONDS),
+    rule("OTEL_EXPORTER_OTLP_TIMEOUT", is_count, MILLISECONDS),
+    rule(
+        "OTEL_TRACES_SAMPLER",
+        is_sampler,
+        "expected one such as parentbased_traceidratio",
+    ),
+    rule(
+        "OTEL_TRACES_SAMPLER_ARG",
+        is_share,
+        "expected a share of 0 to 1",
+    ),
+    rule("OTEL_BSP_MAX_QUEUE_SIZE", is_count, SPANS),
+    rule("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", is_count, SPANS),
+    rule("OTEL_BSP_SCHEDULE_DELAY", is_count, MILLISECONDS),
+    rule("OTEL_BSP_EXPORT_TIMEOUT", is_count, MILLISECONDS),
 ];
 
 fn read(usual: &str, text: impl Fn(&str) -> Option<String>) -> Tracing {
     let parent = text("TRACEPARENT");
     let off = text("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"))
         || text("OTEL_TRACES_EXPORTER").is_some_and(|exporter| exporter == "none");
-    let first = |names: [&'static str; 2]| {
-        let mut set = names
-            .into_iter()
-            .filter_map(|name| Some((name, text(name)?)));
-        set.next()
-    };
-    let Some((variable, endpoint)) = first(ENDPOINTS).filter(|_| !off) else {
+    if off || ENDPOINTS.into_iter().all(|name| text(name).is_none()) {
         return Tracing {
             parent,
             ..Tracing::default()
         };
-    };
-    let (mut exported, mut passed_over) = (true, Vec::new());
-    if !is_endpoint(&endpoint) {
-        exported = false;
-        passed_over.push((variable, "no traces: expected http://HOST:PORT"));
     }
-    let protocol = first(PROTOCOLS).filter(|(_, protocol)| protocol != "grpc");
-    if let Some((variable, _)) = protocol {
-        exported = false;
-        passed_over.push((variable, "no traces: they are exported by grpc only"));
-    }
-    let wrong = VALUES.iter().filter_map(|value| {
-        let text = text(value.variable)?;
-        (!(value.is_right)(&text)).then_some((value.variable, value.expected))
+    let wrong = RULES.iter().filter_map(|rule| {
+        let value = text(rule.variable)?;
+        (!(rule.is_valid)(&value)).then_some((rule.variable, rule.expected))
     });
-    passed_over.extend(wrong);
+    let wrong: Vec<_> = wrong.collect();
     let service = || text("OTEL_SERVICE_NAME").unwrap_or_else(|| usual.to_owned());
     Tracing {
-        service: exported.then(service),
+        service: wrong.is_empty().then(service),
         parent,
-        passed_over,
+        wrong,
     }
 }
 
 fn is_endpoint(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+    text.parse::<Uri>()
+        .is_ok_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")))
+}
+
+fn is_grpc(text: &str) -> bool {
+    text == "grpc"
+}
+
+fn is_sampler(text: &str) -> bool {
+    SAMPLERS.contains(&text)
 }
 
 fn is_share(text: &str) -> bool {
@@ -143,7 +137,8 @@ fn is_share(text: &str) -> bool {
 }
 
 fn is_count(text: &str) -> bool {
-    text.parse::<u32>().is_ok_and(|count| count > 0)
+    text.parse()
+        .is_ok_and(|count| (1..=1_000_000).contains(&count))
 }
 
 #[cfg(test)]
@@ -177,41 +172,46 @@ mod tests {
     }
 
     #[test]
-    fn values_that_cannot_be_are_told_and_passed_over() {
+    fn a_value_that_cannot_be_is_told_and_nothing_is_exported() {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
-        let names = |variables: &[(&str, &str)]| {
+        let wrong = |variables: &[(&str, &str)]| {
             let said = said(variables);
-            let names: Vec<_> = said.passed_over.iter().map(|(name, _)| *name).collect();
-            (said.service.is_some(), names)
+            assert!(said.wrong.is_empty() || said.service.is_none());
+            let names: Vec<_> = said.wrong.iter().map(|(name, _)| *name).collect();
+            names
         };
-        for (variable, wrong, right, exported) in [
-            ("OTEL_TRACES_SAMPLER", "sometimes", "always_off", true),
-            ("OTEL_TRACES_SAMPLER_ARG", "10", "0.1", true),
-            ("OTEL_TRACES_SAMPLER_ARG", "NaN", "1", true),
-            ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "100", true),
-            ("OTEL_BSP_SCHEDULE_DELAY", "5s", "5000", true),
-            (
-                "OTEL_EXPORTER_OTLP_PROTOCOL",
-                "http/protobuf",
-                "grpc",
-                false,
-            ),
+        for (variable, values, right) in [
+            ("OTEL_TRACES_SAMPLER", &["sometimes"][..], "always_off"),
+            ("OTEL_TRACES_SAMPLER_ARG", &["10", "NaN", "-1"], "0.1"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", &["0", "4000000000"], "100"),
+            ("OTEL_BSP_SCHEDULE_DELAY", &["5s"], "5000"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", &["0"], "100"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", &["http/protobuf"], "grpc"),
             (
                 "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-                "collector:4317",
+                &[
+                    "collector:4317",
+                    "http://collector:4317 ",
+                    "ftp://collector",
+                ],
                 "https://collector",
-                false,
             ),
         ] {
-            assert_eq!(names(&[endpoint, (variable, right)]), (true, vec![]));
-            assert_eq!(
-                names(&[endpoint, (variable, wrong)]),
-                (exported, vec![variable])
+            assert!(
+                wrong(&[endpoint, (variable, right)]).is_empty(),
+                "{variable}"
             );
-            assert_eq!(
-                names(&[(variable, wrong)]).1.len(),
-                usize::from(variable.ends_with("ENDPOINT"))
-            );
+            for value in values {
+                assert_eq!(wrong(&[endpoint, (variable, value)]), [variable], "{value}");
+            }
         }
+        // Where nothing is exported, nobody minds.
+        assert!(
+            wrong(&[
+                ("OTEL_TRACES_SAMPLER", "sometimes"),
+                ("OTEL_SDK_DISABLED", "true")
+            ])
+            .is_empty()
+        );
     }
 }

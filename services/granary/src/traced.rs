@@ -33,10 +33,11 @@ impl Traced {
     /// Starts the log, and to export spans if the environment says where to.
     pub(crate) fn start(
         component: impl Into<Name>,
+        life: Life,
         filter: &str,
         format: Format,
     ) -> Result<Self, Failure> {
-        let Name(name, life) = component.into();
+        let Name(name) = component.into();
         let said = name
             .map(|name| environment::tracing(&name))
             .unwrap_or_default();
@@ -45,8 +46,8 @@ impl Traced {
         let traces = traces.transpose().map_err(Failure::usage)?;
         telemetry::init(filter, format, traces.as_ref())
             .map_err(|error| Failure::flag("--log", error))?;
-        for (variable, expected) in said.passed_over {
-            tracing::warn!("{variable}: {expected}");
+        for (variable, expected) in said.wrong {
+            tracing::warn!("no traces are exported: {variable}: {expected}");
         }
         let parent = said.parent.as_deref().and_then(Parent::parse);
         Ok(Self { traces, parent })
@@ -90,22 +91,22 @@ impl Traced {
     }
 }
 
-/// The usual name of a service in its traces, none if it exports none, and how long it lives.
+/// The usual name of a service in its traces; none if it exports none.
 #[derive(Debug)]
-pub(crate) struct Name(Option<String>, Life);
+pub(crate) struct Name(Option<String>);
 
 impl From<Component> for Name {
     fn from(component: Component) -> Self {
-        match component {
-            Component::Command => Self(Some("granary".into()), Life::Short),
-            Component::Worker => Self(Some("granary-worker".into()), Life::Long),
-            Component::None => Self(None, Life::Short),
-        }
+        Self(match component {
+            Component::Command => Some("granary".into()),
+            Component::Worker => Some("granary-worker".into()),
+            Component::None => None,
+        })
     }
 }
 
 impl From<&String> for Name {
     fn from(services: &String) -> Self {
-        Self(Some(format!("granary-{services}")), Life::Long)
+        Self(Some(format!("granary-{services}")))
     }
 }

@@ -99,6 +99,10 @@ async fn what_came_after_a_dump_is_picked_up_and_nothing_else_changes() {
         let before = world.listed().await;
         world.restore_dump().await;
 
+        // Nothing of it is there afterwards: the next run finds as much.
+        let dry = world.reindex(&["--dry-run", "--take-newer"]).await;
+        assert_eq!(dry.summary["sessions"]["made"], 3);
+        assert_eq!(dry.summary["sessions"]["newer"], 1);
         let made = world.reindex(&[]).await;
         // The new one, and what pipelines made of it and of the one that was open.
         assert_eq!(made.summary["sessions"]["made"], 3);

@@ -40,7 +40,7 @@ use clap::{
     error::ErrorKind,
     parser::ValueSource,
 };
-use granary_runtime::telemetry;
+use granary_runtime::{telemetry, trace::Life};
 
 use crate::{
     client::in_project_of_key,
@@ -334,10 +334,20 @@ async fn dispatch(cli: Cli, out: &Out) -> Outcome {
     let filter = cli.logging.filter(command.usual(), file.log.take());
     if let Command::Serve(args) = command {
         let settings = args.settle(file).map_err(Failure::usage)?;
-        let traced = Traced::start(&settings.component(), &filter, settings.log_format)?;
+        let traced = Traced::start(
+            &settings.component(),
+            Life::Long,
+            &filter,
+            settings.log_format,
+        )?;
         return traced.lasting(serve::run(settings)).await;
     }
-    let traced = Traced::start(command.component(), &filter, telemetry::Format::Text)?;
+    let traced = Traced::start(
+        command.component(),
+        command.life(),
+        &filter,
+        telemetry::Format::Text,
+    )?;
     let (name, lasts) = (cli.name, command.lasts());
     let work = perform(command, cli.connection, file, out);
     match lasts {
@@ -425,6 +435,14 @@ impl Command {
                 Component::None
             }
             _ => Component::Command,
+        }
+    }
+
+    /// How long it may go on, for what it exports: a container beside a job's program as long as that.
+    fn life(&self) -> Life {
+        match self.lasts() || matches!(self, Self::Attempt(_)) {
+            true => Life::Long,
+            false => Life::Short,
         }
     }
 

@@ -287,6 +287,8 @@ mod tests {
         );
         let error = settle("listen = \"127.0.0.1:7071\"\n").unwrap_err();
         assert!(error.to_string().starts_with("s3_listen: "), "{error}");
+        let error = settle("metrics_listen = \"0.0.0.0:7070\"\n").unwrap_err();
+        assert!(error.to_string().contains("`listen` already"), "{error}");
         let any = "listen = \"127.0.0.1:0\"\ns3_listen = \"127.0.0.1:0\"\n";
         settle(any).unwrap();
     }

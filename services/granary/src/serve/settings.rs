@@ -154,21 +154,24 @@ pub(super) fn check_ports(settings: &Settings) -> Result<()> {
     let store = settings.object_store.is_none();
     let mut taken = vec![("listen", settings.listen)];
     taken.extend(store.then_some(("s3_listen", settings.s3_listen)));
-    taken.extend(
-        settings
-            .metrics_listen
-            .map(|address| ("metrics_listen", address)),
-    );
+    let internal = settings.apart.as_ref().map(|apart| apart.internal_listen);
+    taken.extend(internal.map(|address| ("internal_listen", address)));
+    let metrics = settings.metrics_listen;
+    taken.extend(metrics.map(|address| ("metrics_listen", address)));
     for (at, (name, address)) in taken.iter().enumerate() {
-        let same = taken[..at]
-            .iter()
-            .find(|(_, other)| other == address && address.port() != 0);
+        let same = taken[..at].iter().find(|(_, other)| meet(other, address));
         if let Some((other, _)) = same {
             let what = format!("{address} is `{other}` already: give each an address of its own");
             return Err(Error::invalid(*name, what));
         }
     }
     Ok(())
+}
+
+fn meet(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let (one_ip, other_ip) = (one.ip(), other.ip());
+    let same = one_ip == other_ip || one_ip.is_unspecified() || other_ip.is_unspecified();
+    same && one.port() == other.port() && one.port() != 0
 }
 
 // What services in several processes have in common cannot be in one of them.

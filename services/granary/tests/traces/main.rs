@@ -222,11 +222,18 @@ async fn a_command_continues_the_trace_that_it_is_called_in_and_a_collector_that
 
     let mut command = lab.command(&["project", "list"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
-    assert!(common::finish(command).await.ok().contains("default"));
+    let done = common::finish(command).await;
+    assert!(done.stderr.contains("spans were not exported"), "{done:?}");
+    assert!(!done.stderr.contains("opentelemetry"), "{done:?}");
+    assert!(done.ok().contains("default"));
     let mut command = lab.command(&["project", "list"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "no endpoint");
-    common::finish(command)
-        .await
-        .failed(2, "OTEL_EXPORTER_OTLP_ENDPOINT");
+    let done = common::finish(command).await;
+    assert!(
+        done.stderr
+            .contains("OTEL_EXPORTER_OTLP_ENDPOINT: expected http"),
+        "{done:?}"
+    );
+    assert!(done.ok().contains("default"));
     lab.stop().await;
 }

@@ -189,11 +189,12 @@ fn unusable(file: &Path, why: &str) -> Error {
     Error::precondition(file.display(), why)
 }
 
-// The bytes between each two lines of dashes; nothing for what is no base64.
+// The bytes between each two lines of dashes; nothing for what is no base64, or another kind of key.
 fn from_pem(text: &str) -> Vec<Option<Vec<u8>>> {
-    let mut parts = text.split("-----BEGIN PRIVATE KEY-----");
+    let mut parts = text.split("-----BEGIN ");
     parts.next();
     let keys = parts.map(|part| {
+        let part = part.strip_prefix("PRIVATE KEY-----")?;
         let (body, _) = part.split_once("-----END PRIVATE KEY-----")?;
         let body: String = body.split_whitespace().collect();
         STANDARD.decode(body).ok()
@@ -291,7 +292,8 @@ mod tests {
         }
         assert_eq!(steps[1].jwks()["keys"].as_array().unwrap().len(), 2);
         let wrong = format!("{old}-----BEGIN PRIVATE KEY-----\n?\n-----END PRIVATE KEY-----\n");
-        for text in [wrong, old.repeat(11)] {
+        let other = format!("{old}{}", new.replace("PRIVATE", "EC PRIVATE"));
+        for text in [wrong, other, old.repeat(11)] {
             fs::write(&file, text).unwrap();
             Issuer::read(&file).unwrap_err();
         }

@@ -4,12 +4,22 @@
 //! queue: 2,048 spans unless it says otherwise; what does not fit is dropped and counted in the log), `OTEL_TRACES_SAMPLER*` (which traces),
 //! `OTEL_RESOURCE_ATTRIBUTES`.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use granary_core::{Error, Result};
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithTonicConfig as _};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    trace::{self, SdkTracerProvider, SpanData},
+};
 use tonic::transport::ClientTlsConfig;
 use tracing::Subscriber;
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
@@ -18,8 +28,6 @@ use super::TARGET;
 
 /// How long the last spans have to get to the collector: nobody waits longer for one that is away.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The same where somebody waits for the end of the process.
-const PATIENCE_OF_PEOPLE: Duration = Duration::from_millis(500);
 
 /// How long a process lives that exports spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +42,37 @@ pub enum Life {
 #[derive(Clone, Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
-    life: Life,
+    lost: Arc<AtomicUsize>,
+}
+
+/// Counts the spans that the collector did not take: whoever exports in the background has nobody to tell.
+#[derive(Debug)]
+struct Counted<E> {
+    exporter: E,
+    lost: Arc<AtomicUsize>,
+}
+
+impl<E: trace::SpanExporter> trace::SpanExporter for Counted<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let exported = self.exporter.export(batch).await;
+        if exported.is_err() {
+            self.lost.fetch_add(spans, Ordering::Relaxed);
+        }
+        exported
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
 }
 
 impl Traces {
@@ -59,13 +97,18 @@ impl Traces {
             .with_attribute(KeyValue::new("service.namespace", "granary"))
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
+        let lost = Arc::new(AtomicUsize::new(0));
+        let exporter = Counted {
+            exporter,
+            lost: lost.clone(),
+        };
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_resource(resource)
             .build();
         // For spans that are not made as they begin, like the subscriber of the others one for all of the process.
         opentelemetry::global::set_tracer_provider(provider.clone());
-        Ok(Self { provider, life })
+        Ok(Self { provider, lost })
     }
 
     /// Exports to wherever a test wants.
@@ -74,7 +117,7 @@ impl Traces {
         let provider = SdkTracerProvider::builder().with_simple_exporter(exporter);
         Self {
             provider: provider.build(),
-            life: Life::Long,
+            lost: Arc::default(),
         }
     }
 
@@ -94,17 +137,20 @@ impl Traces {
             .boxed()
     }
 
-    /// Sends what is left, for at most 2 seconds, or half of one where somebody waits.
+    /// Sends what is left, for at most 2 seconds, and says how many spans were lost.
     pub async fn end(self) {
-        let patience = match self.life {
-            Life::Short => PATIENCE_OF_PEOPLE,
-            Life::Long => PATIENCE,
-        };
-        let end = move || self.provider.shutdown_with_timeout(patience);
+        let end = move || self.provider.shutdown_with_timeout(PATIENCE);
         match tokio::task::spawn_blocking(end).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last spans were not exported"),
+            Ok(Err(error)) => tracing::debug!(%error, "the last spans were not exported"),
             Err(error) => tracing::warn!(%error, "exporting spans broke down"),
+        }
+        let lost = self.lost.load(Ordering::Relaxed);
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                "spans were not exported: the collector did not take them"
+            );
         }
     }
 }
