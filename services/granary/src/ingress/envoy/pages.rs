@@ -19,6 +19,25 @@ const VIEWS: &str = "/app/([^?]*/)?[^./?]*";
 /// What an application may be made to do, whatever it says itself: nobody frames it, and no plug-in runs in it.
 const POLICY: &str = "frame-ancestors 'none'; object-src 'none'; base-uri 'self'";
 
+/// What a bucket does not learn of who reads.
+const OF_CALLERS: [&str; 5] = [
+    "authorization",
+    "cookie",
+    "x-forwarded-for",
+    "x-envoy-external-address",
+    "x-request-id",
+];
+/// What a bucket does not say for the origin of the API: who is logged in to it, and who else may read.
+const OF_BUCKETS: [&str; 7] = [
+    "set-cookie",
+    "www-authenticate",
+    "access-control-allow-origin",
+    "access-control-allow-credentials",
+    "clear-site-data",
+    "x-amz-id-2",
+    "x-amz-request-id",
+];
+
 /// Where they are, if there are any; nothing but reading gets there, and no token.
 pub(super) fn routes(settings: &Settings) -> Vec<Value> {
     let Some(url) = &settings.pages else {
@@ -65,7 +84,8 @@ fn route(settings: &Settings, url: &Url, key: &str, rewrite: Value) -> Value {
 fn plain(mut route: Value) -> Value {
     let off = typed("config.route.v3.FilterConfig", json!({"disabled": true}));
     route["typed_per_filter_config"] = json!({TRANSCODER: off, LUA: off});
-    route["request_headers_to_remove"] = json!(["authorization", "cookie"]);
+    route["request_headers_to_remove"] = json!(OF_CALLERS);
+    route["response_headers_to_remove"] = json!(OF_BUCKETS);
     route["response_headers_to_add"] = json!([header("content-security-policy", POLICY)]);
     route
 }
