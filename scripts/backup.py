@@ -110,8 +110,9 @@ class Store:
         for line in self.said("ls", "--recursive", bucket):
             if reason := reason_of(line):
                 raise Wrong(f"{bucket} could not be listed: {reason}")
-            # None of a file leads elsewhere.
-            if line["type"] == "file" and not {"", ".", ".."} & set(line["key"].split("/")):
+            if {"..", "."} & set(line["key"].split("/")) or line["key"].startswith("/"):
+                raise Wrong(f"{bucket} holds {line['key']!r}, which as a file would lie elsewhere: remove it")
+            if line["type"] == "file" and "" not in line["key"].split("/"):
                 yield line["key"], moment(line["lastModified"])
 
     def copy(self, source, target):
@@ -144,6 +145,7 @@ def take_bucket(store, bucket, folder, apart):
     """Copies what is new in a bucket."""
     folder.mkdir(parents=True, exist_ok=True)
     singles, renewed = [], []
+    # Before anything is copied: mc would follow where a key leads.
     for key, written in store.listed(bucket):
         if is_single(key):
             singles.append(key)
@@ -189,14 +191,21 @@ def complain(missed, why):
         raise Wrong(f"{len(missed)} objects {why}, such as {missed[0]}")
 
 
+def no_links(folder):
+    """Fails if anything in a backup is a link: what is read or written would be elsewhere."""
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_symlink():
+            raise Wrong(f"{path} is a symbolic link: a backup holds none")
+
+
 def take(folder, arguments, store):
     env = database()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    no_links(folder)
     new = folder / "database.new"
     # One pg_dump is one snapshot: what the services say of each other fits together.
     run(["pg_dump", "--format=custom", "--no-owner", "--no-privileges", *(f"--schema={name}" for name in SCHEMAS), f"--file={new}"], env)
     new.chmod(0o600)
-    new.rename(folder / "database.dump")
     if key := os.environ.get("GRANARY_SIGNING_KEY_FILE"):
         shutil.copyfile(key, folder / "signing-key")
         (folder / "signing-key").chmod(0o600)
@@ -204,6 +213,8 @@ def take(folder, arguments, store):
     if not arguments.database_only:
         for name in BUCKETS:
             take_bucket(store, store.bucket(name), folder / "buckets" / name, folder / "single" / name)
+    # Until all is there, the dump of before counts: with buckets that are newer it can be restored.
+    new.rename(folder / "database.dump")
 
 
 def restore(folder, arguments, store):
@@ -211,6 +222,7 @@ def restore(folder, arguments, store):
     dump = folder / "database.dump"
     if not dump.is_file():
         raise Wrong(f"{dump} is not there")
+    no_links(folder)
     names = ", ".join(f"'{name}'" for name in SCHEMAS)
     query = f"SELECT count(*) FROM pg_namespace WHERE nspname IN ({names})"
     found = subprocess.run(["psql", "--no-psqlrc", "-Atc", query], env=env, capture_output=True, text=True)
@@ -221,8 +233,25 @@ def restore(folder, arguments, store):
     if not arguments.database_only:
         for name in BUCKETS:
             restore_bucket(store, store.bucket(name), folder / "buckets" / name, folder / "single" / name)
-    run(["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", f"--dbname={env['PGDATABASE']}", dump], env)
-    run(["psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "-c", BEYOND], env)
+    load(dump, env)
+
+
+def load(dump, env):
+    """All of a dump, and where events go on, in one transaction: half of it is nothing."""
+    made = subprocess.Popen(["pg_restore", "--no-owner", "--no-privileges", "--file=-", str(dump)], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    taken = ["psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file=-"]
+    with subprocess.Popen(taken, env=env, stdin=subprocess.PIPE) as psql:
+        try:
+            shutil.copyfileobj(made.stdout, psql.stdin)
+            if made.wait():
+                psql.kill()
+                raise Wrong("pg_restore failed")
+            psql.stdin.write(f"\n{BEYOND};\n".encode())
+            psql.stdin.close()
+        except BrokenPipeError:
+            made.kill()
+    if psql.returncode:
+        raise Wrong("psql failed")
 
 
 def main():

@@ -1,6 +1,7 @@
 """REST: what people type into curl."""
 
 import json
+from urllib.parse import urlencode
 
 from ingress_test.world import case, each, holds, same
 
@@ -24,6 +25,14 @@ def a_list_is_answered_as_json_with_the_names_of_the_protos(world):
     listed = next(dataset for dataset in answer.json()["datasets"] if dataset["name"].endswith("/listed"))
     same((listed["display_name"], listed["kind"]), ("Listed", "DATASET_KIND_RAW"))
     holds("create_time" in listed and "createTime" not in listed, listed)
+
+
+@case
+def blanks_of_a_query_are_written_as_browsers_do(world):
+    world.client.call("POST", f"{DATASETS}?dataset_id=blanks", {})
+    assets = f"{DATASETS}/blanks/assets?" + urlencode({"filter": "attributes.fatigue > 3 AND attributes.note = \"1+1\""})
+    holds("+%3E+" in assets and "1%2B1" in assets, assets)
+    same(world.client.get(assets).status, 200)
 
 
 @case

@@ -70,16 +70,22 @@ const fn rule(variable: &'static str, is_valid: fn(&str) -> bool, expected: &'st
 
 const ENDPOINT: &str = "expected http://HOST:PORT";
 const PROTOCOL: &str = "expected grpc, which is all that traces are exported by";
+const PAIRS: &str = "expected NAME=VALUE, or several of them joined by commas";
 const SPANS: &str = "expected 1 to 1000000 spans";
 const MILLISECONDS: &str = "expected 1 to 1000000 milliseconds";
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 17] = [
     rule(ENDPOINTS[0], is_endpoint, ENDPOINT),
     rule(ENDPOINTS[1], is_endpoint, ENDPOINT),
     rule("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", is_grpc, PROTOCOL),
     rule("OTEL_EXPORTER_OTLP_PROTOCOL", is_grpc, PROTOCOL),
     rule("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", is_count, MILLISECONDS),
     rule("OTEL_EXPORTER_OTLP_TIMEOUT", is_count, MILLISECONDS),
+    rule("OTEL_EXPORTER_OTLP_TRACES_HEADERS", is_pairs, PAIRS),
+    rule("OTEL_EXPORTER_OTLP_HEADERS", is_pairs, PAIRS),
+    rule("OTEL_RESOURCE_ATTRIBUTES", is_pairs, PAIRS),
+    rule("OTEL_TRACES_EXPORTER", is_otlp, "expected otlp or none"),
+    rule("OTEL_SDK_DISABLED", is_boolean, "expected true or false"),
     rule(
         "OTEL_TRACES_SAMPLER",
         is_sampler,
@@ -126,6 +132,25 @@ fn is_endpoint(text: &str) -> bool {
 
 fn is_grpc(text: &str) -> bool {
     text == "grpc"
+}
+
+fn is_otlp(text: &str) -> bool {
+    text == "otlp"
+}
+
+fn is_boolean(text: &str) -> bool {
+    ["true", "false"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word))
+}
+
+fn is_pairs(text: &str) -> bool {
+    text.split(',').all(|pair| {
+        pair.split_once('=').is_some_and(|(name, _)| {
+            let name = name.trim();
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
+        })
+    })
 }
 
 fn is_sampler(text: &str) -> bool {
@@ -185,6 +210,18 @@ mod tests {
             ("OTEL_TRACES_SAMPLER_ARG", &["10", "NaN", "-1"], "0.1"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", &["0", "4000000000"], "100"),
             ("OTEL_BSP_SCHEDULE_DELAY", &["5s"], "5000"),
+            (
+                "OTEL_EXPORTER_OTLP_HEADERS",
+                &["nonsense", "bad header=x"],
+                "api-key=a=b,x=y",
+            ),
+            (
+                "OTEL_RESOURCE_ATTRIBUTES",
+                &["abc"],
+                "k8s.namespace.name=lab",
+            ),
+            ("OTEL_TRACES_EXPORTER", &["console"], "otlp"),
+            ("OTEL_SDK_DISABLED", &["yes"], "FALSE"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", &["0"], "100"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", &["http/protobuf"], "grpc"),
             (

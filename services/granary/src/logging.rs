@@ -1,8 +1,8 @@
 //! How much is logged to standard error.
 
-/// From what is wrong to what each library does; one step for each `-v`. That spans got lost is said to people by Granary alone, once.
+/// From what is wrong to what each library does; one step for each `-v`.
 const LEVELS: [&str; 4] = [
-    "warn,opentelemetry=off",
+    "warn",
     "info,sea_orm_migration=warn",
     "info,granary=debug,sea_orm_migration=warn",
     "debug",

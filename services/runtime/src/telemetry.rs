@@ -19,7 +19,8 @@ pub enum Format {
 
 /// What is logged of libraries whatever the level, unless asked for by name: waiting in line for SQLite's one writer is nothing to warn of. Spans
 /// that are exported are for collectors of traces: lines name their trace, and do not repeat them.
-const LIBRARIES: &str = "sqlx::pool=error,granary_trace=off";
+/// That a collector is away is said once, and not by its libraries each time.
+const LIBRARIES: &str = "sqlx::pool=error,granary_trace=off,opentelemetry=off";
 /// What is never logged: it writes down whole requests to the embedded store, and the signatures in their URLs hold for an hour.
 const NEVER: &str = "s3s";
 

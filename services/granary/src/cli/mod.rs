@@ -70,9 +70,8 @@ const OF_CALLERS: [&str; 7] = [
 const SETTINGS: &str = "\
 Flags win over environment variables, and those over the file of --config. The file is TOML, such as \
 `endpoint = \"http://lab:7070\"`, with any of: endpoint, project, token, api_key_file, ca_file and the table login for commands that call \
-a server; listen, s3_listen, s3_public_endpoint, database_url, object_store, job_slots, log_format, signing_key_file, clock_skew, audit_kept, trusted_hops and \
-tables oidc for \
-`granary serve`; the table kubernetes for it to run jobs in a cluster; the table ingress for `granary ingress`; data_dir and log for both.
+a server; listen, s3_listen, s3_public_endpoint, database_url, object_store, job_slots, log_format, signing_key_file, clock_skew, audit_kept, trusted_hops, \
+metrics_listen, roles, internal_listen, metadata_endpoint, storage_endpoint, drain_delay and tables oidc for `granary serve`; the table kubernetes for it to run jobs in a cluster; the table ingress for `granary ingress`; data_dir and log for both.
 
 With OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:PORT (and other OTEL_ variables), traces go to that collector.";
 

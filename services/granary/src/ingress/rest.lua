@@ -18,7 +18,7 @@ local CODES = {
 }
 
 local TITLES = {
-  [400] = 'Bad Request', [401] = 'Unauthorized', [403] = 'Forbidden', [404] = 'Not Found', [408] = 'Request Timeout', [409] = 'Conflict',
+  [400] = 'Bad Request', [401] = 'Unauthorized', [403] = 'Forbidden', [404] = 'Not Found', [405] = 'Method Not Allowed', [408] = 'Request Timeout', [409] = 'Conflict',
   [429] = 'Too Many Requests', [499] = 'Client Closed Request', [500] = 'Internal Server Error', [501] = 'Not Implemented',
   [503] = 'Service Unavailable', [504] = 'Gateway Timeout',
 }

@@ -223,7 +223,7 @@ async fn a_command_continues_the_trace_that_it_is_called_in_and_a_collector_that
     let mut command = lab.command(&["project", "list"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
     let done = common::finish(command).await;
-    assert!(done.stderr.contains("spans were not exported"), "{done:?}");
+    assert!(done.stderr.contains("spans are not exported"), "{done:?}");
     assert!(!done.stderr.contains("opentelemetry"), "{done:?}");
     assert!(done.ok().contains("default"));
     let mut command = lab.command(&["project", "list"]);

@@ -1,7 +1,13 @@
 //! The bundled issuer of tokens: Ed25519 keys, in the data directory unless they are kept elsewhere. The first signs, and the tokens of all of them
 //! count, so that one can follow the other while both are in use.
 
-use std::{fs, io::Write as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::{
@@ -20,7 +26,9 @@ use super::{Role, Verifier, keys::Key};
 const NAME: &str = "granary";
 /// More keys than anybody changes between.
 const MAX_KEYS: usize = 10;
-const NO_KEY: &str = "this is no Ed25519 key in PKCS#8 form, as `openssl genpkey -algorithm ed25519` makes one; with another key, tokens issued so far end";
+const MAX_BYTES: u64 = 64 * 1024;
+const NO_KEY: &str =
+    "is no Ed25519 key in PKCS#8 form, as `openssl genpkey -algorithm ed25519` makes one";
 /// The audience of every token.
 pub(super) const AUDIENCE: &str = "granary";
 /// Who launches jobs in a cluster, and whom their pods speak as, with the role of a worker.
@@ -76,7 +84,7 @@ impl Issuer {
                     context: "making a signing key".into(),
                     cause: None,
                 })?;
-            write_private(file, made.as_ref()).map_err(|error| {
+            write_private(file, to_pem(made.as_ref()).as_bytes()).map_err(|error| {
                 unusable(file, &format!("cannot write the signing key: {error}"))
             })?;
         }
@@ -85,8 +93,11 @@ impl Issuer {
 
     /// Reads the keys in `file`, which must be there: Ed25519 keys in PKCS#8 form, one in DER or up to 10 in PEM, of which the first signs.
     pub fn read(file: &Path) -> Result<Self> {
-        let bytes = fs::read(file)
+        let bytes = read_some(file)
             .map_err(|error| unusable(file, &format!("cannot read the signing key: {error}")))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(unusable(file, "more than 64 KiB are no keys"));
+        }
         let pem = str::from_utf8(&bytes).ok().map(from_pem);
         let keys = match pem {
             Some(keys) if !keys.is_empty() => keys,
@@ -95,9 +106,13 @@ impl Issuer {
         if keys.len() > MAX_KEYS {
             return Err(unusable(file, &format!("expected at most {MAX_KEYS} keys")));
         }
-        let keys: Option<Vec<_>> = keys.into_iter().collect();
-        let issuer = keys.and_then(|keys| Self::from_pkcs8(&keys));
-        issuer.ok_or_else(|| unusable(file, NO_KEY))
+        let usable =
+            |key: &Option<Vec<u8>>| key.as_deref().is_some_and(|key| Public::of(key).is_some());
+        if let Some(place) = keys.iter().position(|key| !usable(key)) {
+            return Err(unusable(file, &not_a_key(place + 1, keys.len())));
+        }
+        let keys: Vec<_> = keys.into_iter().flatten().collect();
+        Self::from_pkcs8(&keys).ok_or_else(|| unusable(file, &not_a_key(1, 1)))
     }
 
     /// An issuer with a key of its own, for tests and for one run.
@@ -177,6 +192,10 @@ impl Issuer {
 
 impl Public {
     fn of(pkcs8: &[u8]) -> Option<Self> {
+        // One key and nothing behind it: the outer length, which is less than 128, is that of all.
+        if pkcs8.get(1).map(|length| usize::from(*length) + 2) != Some(pkcs8.len()) {
+            return None;
+        }
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
         let bytes = pair.public_key().as_ref().to_vec();
         let digest = Sha256::digest(&bytes);
@@ -185,8 +204,35 @@ impl Public {
     }
 }
 
+fn read_some(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(file)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn not_a_key(place: usize, of: usize) -> String {
+    match of {
+        1 => format!("this {NO_KEY}; with another key, tokens issued so far end"),
+        _ => format!("key {place} of {of} {NO_KEY}"),
+    }
+}
+
 fn unusable(file: &Path, why: &str) -> Error {
     Error::precondition(file.display(), why)
+}
+
+fn to_pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text
+        .as_bytes()
+        .chunks(64)
+        .map(String::from_utf8_lossy)
+        .collect();
+    format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        lines.join("\n")
+    )
 }
 
 // The bytes between each two lines of dashes; nothing for what is no base64, or another kind of key.
@@ -236,8 +282,7 @@ mod tests {
     fn pem(folder: &Path, name: &str) -> String {
         let file = folder.join(name);
         Issuer::open(&file).unwrap();
-        let text = STANDARD.encode(fs::read(&file).unwrap());
-        format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+        fs::read_to_string(&file).unwrap()
     }
 
     #[test]
@@ -247,15 +292,15 @@ mod tests {
         let made = ids(&Issuer::open(&file).unwrap());
         assert_eq!(ids(&Issuer::open(&file).unwrap()), made);
         let text = pem(folder.path(), "key");
-        fs::write(&file, text).unwrap();
+        let der = from_pem(&text).remove(0).unwrap();
+        fs::write(&file, &der).unwrap();
         assert_eq!(ids(&Issuer::read(&file).unwrap()), made);
-        fs::write(&file, "nonsense").unwrap();
-        assert!(
-            Issuer::read(&file)
-                .unwrap_err()
-                .to_string()
-                .contains("no Ed25519 key")
-        );
+        // A second key would be overlooked.
+        for wrong in ["nonsense".into(), [der, text.into_bytes()].concat()] {
+            fs::write(&file, wrong).unwrap();
+            let error = Issuer::read(&file).unwrap_err().to_string();
+            assert!(error.contains("no Ed25519 key"), "{error}");
+        }
         let missing = Issuer::read(&folder.path().join("none")).unwrap_err();
         assert!(
             missing.to_string().contains("cannot read the signing key"),
@@ -295,7 +340,11 @@ mod tests {
         let other = format!("{old}{}", new.replace("PRIVATE", "EC PRIVATE"));
         for text in [wrong, other, old.repeat(11)] {
             fs::write(&file, text).unwrap();
-            Issuer::read(&file).unwrap_err();
+            let error = Issuer::read(&file).unwrap_err().to_string();
+            assert!(
+                error.contains("key 2 of 2") || error.contains("at most 10"),
+                "{error}"
+            );
         }
     }
 }

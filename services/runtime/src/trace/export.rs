@@ -5,10 +5,7 @@
 //! `OTEL_RESOURCE_ATTRIBUTES`.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -42,22 +39,27 @@ pub enum Life {
 #[derive(Clone, Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
-    lost: Arc<AtomicUsize>,
 }
 
-/// Counts the spans that the collector did not take: whoever exports in the background has nobody to tell.
+/// Says when the collector begins not to take spans, and when it takes them again: the library says it each time.
 #[derive(Debug)]
-struct Counted<E> {
+struct Told<E> {
     exporter: E,
-    lost: Arc<AtomicUsize>,
+    fails: AtomicBool,
 }
 
-impl<E: trace::SpanExporter> trace::SpanExporter for Counted<E> {
+impl<E: trace::SpanExporter> trace::SpanExporter for Told<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len();
         let exported = self.exporter.export(batch).await;
-        if exported.is_err() {
-            self.lost.fetch_add(spans, Ordering::Relaxed);
+        match (
+            &exported,
+            self.fails.swap(exported.is_err(), Ordering::Relaxed),
+        ) {
+            (Err(error), false) => {
+                tracing::warn!(%error, "spans are not exported, and lost until the collector takes them");
+            }
+            (Ok(()), true) => tracing::info!("spans are exported again"),
+            _ => {}
         }
         exported
     }
@@ -97,10 +99,9 @@ impl Traces {
             .with_attribute(KeyValue::new("service.namespace", "granary"))
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let lost = Arc::new(AtomicUsize::new(0));
-        let exporter = Counted {
+        let exporter = Told {
             exporter,
-            lost: lost.clone(),
+            fails: AtomicBool::new(false),
         };
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
@@ -108,7 +109,7 @@ impl Traces {
             .build();
         // For spans that are not made as they begin, like the subscriber of the others one for all of the process.
         opentelemetry::global::set_tracer_provider(provider.clone());
-        Ok(Self { provider, lost })
+        Ok(Self { provider })
     }
 
     /// Exports to wherever a test wants.
@@ -117,7 +118,6 @@ impl Traces {
         let provider = SdkTracerProvider::builder().with_simple_exporter(exporter);
         Self {
             provider: provider.build(),
-            lost: Arc::default(),
         }
     }
 
@@ -137,20 +137,13 @@ impl Traces {
             .boxed()
     }
 
-    /// Sends what is left, for at most 2 seconds, and says how many spans were lost.
+    /// Sends what is left, for at most 2 seconds.
     pub async fn end(self) {
         let end = move || self.provider.shutdown_with_timeout(PATIENCE);
         match tokio::task::spawn_blocking(end).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the last spans were not exported"),
             Err(error) => tracing::warn!(%error, "exporting spans broke down"),
-        }
-        let lost = self.lost.load(Ordering::Relaxed);
-        if lost > 0 {
-            tracing::warn!(
-                lost,
-                "spans were not exported: the collector did not take them"
-            );
         }
     }
 }

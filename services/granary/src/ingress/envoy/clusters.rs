@@ -22,7 +22,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Value> {
         .map(|(place, issuer)| keys(place, issuer));
     let servers = settings.upstreams.all();
     let servers = servers.map(|(name, hosts)| server(settings, name, hosts));
-    let pages = settings.pages.iter().map(|url| outside(PAGES, url, None));
+    let pages = settings.pages.iter().map(|url| pages(settings, url));
     servers.chain(issuers).chain(pages).collect()
 }
 
@@ -66,6 +66,21 @@ fn server(settings: &Settings, name: &str, hosts: &[Host]) -> Value {
 
 fn keys(place: usize, issuer: &Issuer) -> Value {
     outside(&name_of(place), &issuer.keys, issuer.ca_file.as_deref())
+}
+
+fn pages(settings: &Settings, url: &Url) -> Value {
+    let mut cluster = outside(PAGES, url, None);
+    // One call a connection: whatever a reader puts behind a call is nobody else's answer.
+    cluster["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed("extensions.upstreams.http.v3.HttpProtocolOptions", json!({
+            "common_http_protocol_options": {"max_requests_per_connection": 1},
+            "explicit_http_config": {"http_protocol_options": {}},
+        })),
+    });
+    cluster["per_connection_buffer_limit_bytes"] = (64 * 1024).into();
+    let most = settings.max_connections;
+    cluster["circuit_breakers"] = json!({"thresholds": [{"max_connections": most, "max_pending_requests": most, "max_requests": most, "max_retries": 0}]});
+    cluster
 }
 
 fn outside(name: &str, url: &Url, ca_file: Option<&Path>) -> Value {

@@ -9,6 +9,7 @@ use crate::ingress::{bindings::Binding, settings::Settings};
 
 pub(super) const BUFFER: &str = "envoy.filters.http.buffer";
 pub(super) const CORS: &str = "envoy.filters.http.cors";
+pub(super) const GRPC_WEB: &str = "envoy.filters.http.grpc_web";
 pub(super) const LUA: &str = "envoy.filters.http.lua";
 pub(super) const TRANSCODER: &str = "envoy.filters.http.grpc_json_transcoder";
 /// Messages grow when they become JSON.
@@ -47,7 +48,7 @@ pub(super) fn all(settings: &Settings, bindings: &[Binding]) -> Vec<Value> {
         json!({"default_source_code": {"filename": settings.file("rest.lua")}}),
     ));
     all.push(filter(
-        "envoy.filters.http.grpc_web",
+        GRPC_WEB,
         "extensions.filters.http.grpc_web.v3.GrpcWeb",
         json!({}),
     ));
@@ -106,6 +107,8 @@ fn transcoder(settings: &Settings, bindings: &[Binding]) -> Value {
                 "reject_unknown_query_parameters": true,
                 "reject_binding_body_field_collisions": true,
             },
+            // As browsers and Python's urlencode write blanks.
+            "query_param_unescape_plus": true,
             "max_request_body_size": MAX_REQUEST_BYTES,
             "max_response_body_size": MAX_RESPONSE_BYTES,
         }),

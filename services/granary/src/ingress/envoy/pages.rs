@@ -5,7 +5,7 @@ use url::Url;
 
 use super::{
     clusters::PAGES,
-    filters::{LUA, TRANSCODER},
+    filters::{GRPC_WEB, LUA, TRANSCODER},
     shapes::{header, seconds, typed},
 };
 use crate::ingress::{parse::host_of, settings::Settings};
@@ -19,25 +19,6 @@ const VIEWS: &str = "/app/([^?]*/)?[^./?]*";
 /// What an application may be made to do, whatever it says itself: nobody frames it, and no plug-in runs in it.
 const POLICY: &str = "frame-ancestors 'none'; object-src 'none'; base-uri 'self'";
 
-/// What a bucket does not learn of who reads.
-const OF_CALLERS: [&str; 5] = [
-    "authorization",
-    "cookie",
-    "x-forwarded-for",
-    "x-envoy-external-address",
-    "x-request-id",
-];
-/// What a bucket does not say for the origin of the API: who is logged in to it, and who else may read.
-const OF_BUCKETS: [&str; 7] = [
-    "set-cookie",
-    "www-authenticate",
-    "access-control-allow-origin",
-    "access-control-allow-credentials",
-    "clear-site-data",
-    "x-amz-id-2",
-    "x-amz-request-id",
-];
-
 /// Where they are, if there are any; nothing but reading gets there, and no token.
 pub(super) fn routes(settings: &Settings) -> Vec<Value> {
     let Some(url) = &settings.pages else {
@@ -50,11 +31,11 @@ pub(super) fn routes(settings: &Settings) -> Vec<Value> {
         plain(
             json!({"match": {"path": ROOT}, "redirect": {"path_redirect": PREFIX, "response_code": "FOUND"}}),
         ),
-        plain(json!({
+        read(json!({
             "match": {"safe_regex": {"regex": VIEWS}, "headers": reads},
             "route": route(settings, url, "regex_rewrite", json!({"pattern": {"regex": "^[^?]*"}, "substitution": index})),
         })),
-        plain(json!({
+        read(json!({
             "match": {"prefix": PREFIX, "headers": reads},
             "route": route(settings, url, "prefix_rewrite", files.into()),
         })),
@@ -80,12 +61,23 @@ fn route(settings: &Settings, url: &Url, key: &str, rewrite: Value) -> Value {
     })
 }
 
-// What the API's filters would make of it; tokens and cookies stay here.
+// Without what the API's filters would make of it.
 fn plain(mut route: Value) -> Value {
     let off = typed("config.route.v3.FilterConfig", json!({"disabled": true}));
-    route["typed_per_filter_config"] = json!({TRANSCODER: off, LUA: off});
-    route["request_headers_to_remove"] = json!(OF_CALLERS);
-    route["response_headers_to_remove"] = json!(OF_BUCKETS);
-    route["response_headers_to_add"] = json!([header("content-security-policy", POLICY)]);
+    route["typed_per_filter_config"] = json!({TRANSCODER: off, GRPC_WEB: off, LUA: off});
+    route
+}
+
+// To the bucket, with what of the headers of either side gets to the other.
+fn read(route: Value) -> Value {
+    let mut route = plain(route);
+    route["typed_per_filter_config"][LUA] = typed(
+        "extensions.filters.http.lua.v3.LuaPerRoute",
+        json!({"source_code": {"inline_string": include_str!("pages.lua")}}),
+    );
+    let mut policy = header("content-security-policy", POLICY);
+    // Beside the application's own: both hold.
+    policy["append_action"] = "APPEND_IF_EXISTS_OR_ADD".into();
+    route["response_headers_to_add"] = json!([policy]);
     route
 }
