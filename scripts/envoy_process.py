@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -84,6 +85,11 @@ class Envoy:
                 return True
         except OSError:
             return False
+
+    def resident_mib(self):
+        """How much memory it holds, in MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) // 1024
 
     def access_log(self):
         """What the access log says so far."""

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from envoy_process import tool
 from ingress_test.rest import DATASETS, is_problem
-from ingress_test.world import SHORT_CALL, SHORT_STREAM, case, each, holds, same
+from ingress_test.wire import hoard
+from ingress_test.world import SHORT_CALL, SHORT_STREAM, case, each, holds, same, until
 
 EXHAUSTED = 8
 
@@ -156,3 +157,20 @@ def a_body_of_millions_of_values_holds_nobody_up(world):
         holds(time.monotonic() - begin < 10, f"{time.monotonic() - begin:.1f} s for a word")
         for answer in heavy:
             same(answer.result().status, 400)
+
+
+@case
+def who_opens_streams_and_reads_nothing_has_envoy_hold_no_more_than_it_may(world):
+    envoy = world.envoy_of("heap", "--max-heap-mib", "160")
+    client = world.client_of(envoy)
+    # Three hundred MiB and more of a document that needs no token.
+    hoarders = []
+    for _ in range(14):
+        hoarders.append(hoard(client, "/openapi.json", 100))
+        # It looks at what it holds four times a second.
+        time.sleep(0.3)
+    held = envoy.resident_mib()
+    holds(held < 300, f"{held} MiB")
+    for hoarder in hoarders:
+        hoarder.close()
+    until("calls are answered again", lambda: client.get("/v1/principal").status == 200)

@@ -13,6 +13,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.settings
 
 PATIENCE = 30
 
@@ -86,6 +87,19 @@ class Client:
             headers.setdefault("authorization", f"Bearer {token}")
         with self.connect(["h2"]) as connection:
             return exchange(connection, path, message, headers)
+
+
+def hoard(client, path, streams):
+    """A connection on which so many answers wait that nobody reads."""
+    connection = client.connect(["h2"])
+    wire = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    wire.local_settings[h2.settings.SettingCodes.INITIAL_WINDOW_SIZE] = 0
+    wire.initiate_connection()
+    for _ in range(streams):
+        headers = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)]
+        wire.send_headers(wire.get_next_available_stream_id(), headers, end_stream=True)
+    connection.sendall(wire.data_to_send())
+    return connection
 
 
 def frame(message):

@@ -81,6 +81,9 @@ pub(crate) struct Table {
     /// How many connections at a time [default: 10000]
     #[arg(long, env = "GRANARY_INGRESS_MAX_CONNECTIONS", value_name = "N")]
     max_connections: Option<u32>,
+    /// How much memory Envoy may hold, in MiB; from 95 % of it on, calls are refused [default: 400]
+    #[arg(long, env = "GRANARY_INGRESS_MAX_HEAP_MIB", value_name = "N")]
+    max_heap_mib: Option<u32>,
 }
 
 /// Flags of `granary ingress config`, the same as the table.
@@ -107,6 +110,7 @@ pub(crate) struct Settings {
     pub(super) stream_timeout: Duration,
     pub(super) keys_refresh: Duration,
     pub(super) max_connections: u32,
+    pub(super) max_heap_mib: u64,
     pub(super) own: Own,
     pub(super) issuers: Vec<Issuer>,
     /// How far the clocks of issuers may differ from Envoy's.
@@ -160,6 +164,7 @@ impl Table {
             stream_timeout: span("stream_timeout", given.stream_timeout, 3600)?,
             keys_refresh: span("keys_refresh", given.keys_refresh, 10)?,
             max_connections: given.max_connections.unwrap_or(10_000).max(1),
+            max_heap_mib: u64::from(heap(given.max_heap_mib)?),
             own,
             issuers: Vec::new(),
             clock_skew: CLOCK_SKEW,
@@ -191,7 +196,19 @@ impl Table {
             stream_timeout: self.stream_timeout.or(file.stream_timeout),
             keys_refresh: self.keys_refresh.or(file.keys_refresh),
             max_connections: self.max_connections.or(file.max_connections),
+            max_heap_mib: self.max_heap_mib.or(file.max_heap_mib),
         }
+    }
+}
+
+// Envoy itself takes some 70 MiB.
+fn heap(given: Option<u32>) -> Result<u32> {
+    match given.unwrap_or(400) {
+        most @ 128.. => Ok(most),
+        less => Err(Error::invalid(
+            "max_heap_mib",
+            format!("expected 128 or more, got {less}"),
+        )),
     }
 }
 
@@ -264,6 +281,7 @@ pub(super) mod tests {
         stream_timeout = "250ms"
         keys_refresh = "5m"
         max_connections = 100
+        max_heap_mib = 1000
     "#;
 
     fn table(text: &str) -> Result<Settings> {
@@ -364,6 +382,10 @@ pub(super) mod tests {
             ),
             ("allow = ['10.0.0.0/33']", "allow: expected a network"),
             ("allow = ['lab']", "allow: expected a network"),
+            (
+                "max_heap_mib = 100",
+                "max_heap_mib: expected 128 or more, got 100",
+            ),
             (
                 "request_timeout = '1ms'",
                 "request_timeout: expected 100ms to 30d, got 1ms",

@@ -30,13 +30,43 @@ pub(super) fn bootstrap(settings: &Settings, bindings: &[Binding]) -> Value {
             "listeners": [listener(settings, bindings)],
             "clusters": clusters::all(settings),
         },
-        "overload_manager": {"resource_monitors": [{
-            "name": "envoy.resource_monitors.global_downstream_max_connections",
-            "typed_config": typed(
-                "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                json!({"max_active_downstream_connections": settings.max_connections}),
-            ),
-        }]},
+        "overload_manager": overload(settings),
+    })
+}
+
+/// What Envoy does before it holds more than it may: whoever opens streams and reads nothing has no other end.
+fn overload(settings: &Settings) -> Value {
+    const HEAP: &str = "envoy.resource_monitors.fixed_heap";
+    let action = |name: &str, trigger: Value| {
+        let trigger = shapes::merged(json!({"name": HEAP}), trigger);
+        json!({"name": format!("envoy.overload_actions.{name}"), "triggers": [trigger]})
+    };
+    let from = |share: f64| json!({"threshold": {"value": share}});
+    json!({
+        "refresh_interval": "0.250s",
+        // Streams that hold 64 KiB and more are known by how much they hold.
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 16},
+        "resource_monitors": [
+            {
+                "name": "envoy.resource_monitors.global_downstream_max_connections",
+                "typed_config": typed(
+                    "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                    json!({"max_active_downstream_connections": settings.max_connections}),
+                ),
+            },
+            {
+                "name": HEAP,
+                "typed_config": typed(
+                    "extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+                    json!({"max_heap_size_bytes": settings.max_heap_mib << 20}),
+                ),
+            },
+        ],
+        "actions": [
+            action("shrink_heap", from(0.8)),
+            action("reset_high_memory_stream", json!({"scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.95}})),
+            action("stop_accepting_requests", from(0.95)),
+        ],
     })
 }
 

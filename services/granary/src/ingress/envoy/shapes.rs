@@ -15,6 +15,17 @@ pub(super) fn typed(kind: &str, fields: Value) -> Value {
     Value::Object(message)
 }
 
+/// The fields of both.
+pub(super) fn merged(one: Value, other: Value) -> Value {
+    match (one, other) {
+        (Value::Object(mut one), Value::Object(other)) => {
+            one.extend(other);
+            Value::Object(one)
+        }
+        (_, other) => other,
+    }
+}
+
 /// An HTTP filter of Envoy's own kind `name`.
 pub(super) fn filter(name: &str, kind: &str, fields: Value) -> Value {
     json!({"name": name, "typed_config": typed(kind, fields)})
