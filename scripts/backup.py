@@ -1,6 +1,7 @@
 """Takes and restores backups; started by scripts/backup.sh. Standard library only."""
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -239,19 +240,21 @@ def restore(folder, arguments, store):
 def load(dump, env):
     """All of a dump, and where events go on, in one transaction: half of it is nothing."""
     made = subprocess.Popen(["pg_restore", "--no-owner", "--no-privileges", "--file=-", str(dump)], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    taken = ["psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file=-"]
-    with subprocess.Popen(taken, env=env, stdin=subprocess.PIPE) as psql:
-        try:
-            shutil.copyfileobj(made.stdout, psql.stdin)
-            if made.wait():
-                psql.kill()
-                raise Wrong("pg_restore failed")
-            psql.stdin.write(f"\n{BEYOND};\n".encode())
-            psql.stdin.close()
-        except BrokenPipeError:
-            made.kill()
-    if psql.returncode:
-        raise Wrong("psql failed")
+    command = ["psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file=-"]
+    psql = subprocess.Popen(command, env=env, stdin=subprocess.PIPE)
+    # It ends early where it fails, and says why.
+    with contextlib.suppress(BrokenPipeError):
+        shutil.copyfileobj(made.stdout, psql.stdin)
+    made.stdout.close()
+    if failed := made.wait():
+        # What has come so far is not all: it is not to be kept.
+        psql.kill()
+    with contextlib.suppress(BrokenPipeError):
+        psql.stdin.write(f"\n{BEYOND};\n".encode())
+    with contextlib.suppress(BrokenPipeError):
+        psql.stdin.close()
+    if psql.wait() or failed:
+        raise Wrong("the dump could not be restored; nothing of it is in the database")
 
 
 def main():

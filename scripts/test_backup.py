@@ -245,6 +245,22 @@ def from_older_dump(world, before):
     return rows, len(after["sessions"]) - len(before["sessions"])
 
 
+def half_a_dump(world):
+    """A dump that is cut off leaves nothing: a whole one can be restored after it."""
+    world.another_database()
+    dump = world.folder / "backup" / "database.dump"
+    whole = dump.read_bytes()
+    dump.write_bytes(whole[:len(whole) * 3 // 4])
+    try:
+        world.backup("restore", world.folder / "backup", "--database-only")
+    except Failed as failed:
+        chaos.expect("that it says so", True, "nothing of it is in the database" in str(failed) and "Traceback" not in str(failed))
+    else:
+        raise Failed("half a dump was restored")
+    dump.write_bytes(whole)
+    world.backup("restore", world.folder / "backup", "--database-only")
+
+
 def beside_others(world):
     """What is in the buckets already stays, and is counted in one line; what may not be written is an error."""
     place = f"s3/{world.name}-raw/default/{main_job.DATASET}/{FOLDERS[0]}/"
@@ -282,6 +298,8 @@ def main():
             print(f"from the buckets alone: {rebuilt} rows and {len(files)} files as they were", flush=True)
             picked, newer = from_older_dump(world, before)
             print(f"from an older dump: {picked} rows as they were, {newer} newer sessions picked up", flush=True)
+            half_a_dump(world)
+            print("from half a dump: nothing", flush=True)
             beside_others(world)
             print("beside other objects: they stay, and are counted", flush=True)
         finally:

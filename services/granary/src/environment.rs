@@ -135,7 +135,7 @@ fn is_grpc(text: &str) -> bool {
 }
 
 fn is_otlp(text: &str) -> bool {
-    text == "otlp"
+    text.split(',').any(|exporter| exporter.trim() == "otlp")
 }
 
 fn is_boolean(text: &str) -> bool {
@@ -145,7 +145,8 @@ fn is_boolean(text: &str) -> bool {
 }
 
 fn is_pairs(text: &str) -> bool {
-    text.split(',').all(|pair| {
+    let mut pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
+    pairs.all(|pair| {
         pair.split_once('=').is_some_and(|(name, _)| {
             let name = name.trim();
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
@@ -218,9 +219,9 @@ mod tests {
             (
                 "OTEL_RESOURCE_ATTRIBUTES",
                 &["abc"],
-                "k8s.namespace.name=lab",
+                "k8s.namespace.name=lab,",
             ),
-            ("OTEL_TRACES_EXPORTER", &["console"], "otlp"),
+            ("OTEL_TRACES_EXPORTER", &["console"], "console,otlp"),
             ("OTEL_SDK_DISABLED", &["yes"], "FALSE"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", &["0"], "100"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", &["http/protobuf"], "grpc"),

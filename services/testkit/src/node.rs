@@ -106,6 +106,11 @@ impl TestNode {
         self.link.clone()
     }
 
+    /// What clients are made of that come with another token, by a connection of their own.
+    pub fn link_with(&self, token: &str) -> Link {
+        link(&self.endpoint(), token)
+    }
+
     /// A client of the sessions.
     pub fn sessions(&self) -> SessionServiceClient<Link> {
         SessionServiceClient::new(self.link())
@@ -228,8 +233,11 @@ pub async fn send(
 
 fn connect(platform: &Platform) -> Link {
     let token = std::fs::read_to_string(platform.token_file().unwrap()).unwrap();
-    let channel = Endpoint::from_shared(format!("http://{}", platform.address()))
-        .unwrap()
-        .connect_lazy();
-    Link::remote(channel, TokenSource::fixed(token.trim()).unwrap())
+    link(&format!("http://{}", platform.address()), &token)
+}
+
+fn link(endpoint: &str, token: &str) -> Link {
+    let channel = Endpoint::from_shared(endpoint.to_owned());
+    let token = TokenSource::fixed(token.trim()).unwrap();
+    Link::remote(channel.unwrap().connect_lazy(), token)
 }

@@ -37,9 +37,7 @@ pub enum Life {
 
 /// Exports spans.
 #[derive(Clone, Debug)]
-pub struct Traces {
-    provider: SdkTracerProvider,
-}
+pub struct Traces(SdkTracerProvider);
 
 /// Says when the collector begins not to take spans, and when it takes them again: the library says it each time.
 #[derive(Debug)]
@@ -109,16 +107,14 @@ impl Traces {
             .build();
         // For spans that are not made as they begin, like the subscriber of the others one for all of the process.
         opentelemetry::global::set_tracer_provider(provider.clone());
-        Ok(Self { provider })
+        Ok(Self(provider))
     }
 
     /// Exports to wherever a test wants.
     #[cfg(test)]
     pub(crate) fn to(exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static) -> Self {
         let provider = SdkTracerProvider::builder().with_simple_exporter(exporter);
-        Self {
-            provider: provider.build(),
-        }
+        Self(provider.build())
     }
 
     /// The layer that takes the spans that are for export.
@@ -128,7 +124,7 @@ impl Traces {
     {
         // Nothing but what the spans are given: no lines of source, no threads, no log messages.
         tracing_opentelemetry::layer()
-            .with_tracer(self.provider.tracer("granary"))
+            .with_tracer(self.0.tracer("granary"))
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
@@ -139,7 +135,7 @@ impl Traces {
 
     /// Sends what is left, for at most 2 seconds.
     pub async fn end(self) {
-        let end = move || self.provider.shutdown_with_timeout(PATIENCE);
+        let end = move || self.0.shutdown_with_timeout(PATIENCE);
         match tokio::task::spawn_blocking(end).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the last spans were not exported"),

@@ -14,23 +14,14 @@ use granary_proto::{
         download_service_client::DownloadServiceClient, upload_service_client::UploadServiceClient,
     },
 };
-use granary_runtime::{
-    Link,
-    auth::{Issuer, Role, TokenSource},
-};
+use granary_runtime::auth::{Issuer, Role};
 use granary_testkit::{TestNode, backends};
 use sha2::{Digest as _, Sha256};
 use tonic::{Code, transport::Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 async fn call_with(node: &TestNode, token: &str) -> Result<(), tonic::Status> {
-    let channel = Endpoint::from_shared(node.endpoint())
-        .unwrap()
-        .connect()
-        .await
-        .unwrap();
-    let link = Link::remote(channel, TokenSource::fixed(token).unwrap());
-    ProjectServiceClient::new(link)
+    ProjectServiceClient::new(node.link_with(token))
         .get_project(GetProjectRequest {
             name: "projects/default".into(),
         })

@@ -15,13 +15,9 @@ use granary_proto::{
         dataset_service_client::DatasetServiceClient, label_service_client::LabelServiceClient,
     },
 };
-use granary_runtime::{
-    Link,
-    auth::{Issuer, TokenSource},
-};
+use granary_runtime::{Link, auth::Issuer};
 use granary_testkit::{TestNode, backends, send};
 use granary_transfer::{DownloadOptions, Downloader, NoProgress, Wanted};
-use tonic::transport::Endpoint;
 
 const USERS: usize = 100;
 
@@ -42,9 +38,7 @@ async fn user(node: &TestNode, number: usize) -> Link {
     let mut members = MemberServiceClient::new(node.link());
     members.create_member(request).await.unwrap();
     let token = issuer.issue(&subject, None, Duration::from_secs(600));
-    let channel = Endpoint::from_shared(node.endpoint()).unwrap();
-    let channel = channel.connect().await.unwrap();
-    Link::remote(channel, TokenSource::fixed(&token.unwrap().0).unwrap())
+    node.link_with(&token.unwrap().0)
 }
 
 async fn make(link: &Link, dataset: &DatasetName) {
